@@ -1,0 +1,1 @@
+"""From `.tflite` bytes to a checked graph, and the integer reference that runs it. Layer: graph; imports errors and numpy."""
