@@ -1,0 +1,1 @@
+"""Metrics and how they are shown. Layer: report; imports errors."""

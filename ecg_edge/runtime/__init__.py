@@ -1,0 +1,1 @@
+"""TensorFlow Lite runtimes behind one interface, a file each. Layer: runtime; imports errors, bundle."""
