@@ -63,7 +63,7 @@ def replacing_folder(path: Path, *, force: bool = False, marker: str = "manifest
 
     Args:
         path: the folder to make; an empty one is taken over.
-        force: replace a folder that is not empty, but only if it holds `marker`: `--out ~ --force` must not cost a home.
+        force: replace a folder that is not empty, but if it holds `marker`: `--out ~ --force` must not cost a home.
         marker: name of a file that every folder of this kind has.
 
     Raises:

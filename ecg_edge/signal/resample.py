@@ -1,0 +1,78 @@
+"""Microvolts at one rate to int16 microvolts at another. Layer: signal; imports errors.
+
+The host resamples before anything becomes a sample; the board never does.
+"""
+
+from math import gcd
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ecg_edge.errors import SignalError
+
+# A QRS complex reaches 40 Hz, so its samples need 80 Hz; PTB-XL's 100 Hz is the lowest rate in common use.
+MIN_FS_HZ = 100
+MAX_FS_HZ = 100_000
+
+
+def check_rate(fs_hz: float, what: str) -> int:
+    """Return a rate as an integer, or say why it cannot be used.
+
+    Args:
+        fs_hz: samples per second.
+        what: the object to name in the error.
+
+    Raises:
+        SignalError: the rate is not whole, or outside MIN_FS_HZ to MAX_FS_HZ.
+    """
+    if not MIN_FS_HZ <= fs_hz <= MAX_FS_HZ:
+        raise SignalError(f"{what}: {fs_hz:g} Hz; a rate from {MIN_FS_HZ} to {MAX_FS_HZ} Hz is needed")
+    if fs_hz != int(fs_hz):
+        raise SignalError(f"{what}: {fs_hz:g} Hz is not a whole number of hertz")
+    return int(fs_hz)
+
+
+def resample(samples_uv: ArrayLike, from_hz: int, to_hz: int) -> NDArray[np.float64]:
+    """Resample along the last axis with a linear-phase anti-alias filter; the ends are held, as a stream's are.
+
+    Args:
+        samples_uv: (..., n), uV.
+        from_hz: its rate.
+        to_hz: the wanted rate.
+
+    Returns:
+        (..., ceil(n * to_hz / from_hz)), uV.
+    """
+    values = np.asarray(samples_uv, np.float64)
+    if from_hz == to_hz:
+        return values
+    from scipy.signal import resample_poly  # 0.3 s that most commands do not need
+
+    common = gcd(from_hz, to_hz)
+    return np.asarray(resample_poly(values, to_hz // common, from_hz // common, axis=-1, padtype="edge"))
+
+
+def to_int16(uv: ArrayLike) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """Round to whole uV, half to even, and saturate.
+
+    Args:
+        uv: (..., n), finite.
+
+    Returns:
+        samples, and which of them did not fit; both (..., n).
+    """
+    rounded = np.rint(uv)
+    limits = np.iinfo(np.int16)
+    return np.clip(rounded, limits.min, limits.max).astype(np.int16), (rounded < limits.min) | (rounded > limits.max)
+
+
+def resample_marks(marks: NDArray[np.bool_], from_hz: int, to_hz: int) -> NDArray[np.bool_]:
+    """Carry marks on samples (n,) to another rate: a new sample is marked when a marked one is within its reach."""
+    if from_hz == to_hz:
+        return marks
+    count = -(-marks.size * to_hz // from_hz)
+    marked = np.flatnonzero(marks)
+    edges = np.zeros(count + 2, np.int64)  # +1 where a marked stretch begins, -1 after its end
+    np.add.at(edges, np.minimum(marked * to_hz // from_hz, count), 1)
+    np.add.at(edges, np.minimum(-(-(marked + 1) * to_hz // from_hz) + 1, count + 1), -1)
+    return np.cumsum(edges)[:count] > 0
