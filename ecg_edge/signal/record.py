@@ -80,7 +80,7 @@ def read_record(
         path: the record's .hea (suffix may be left out) or the .csv.
         lead: its name, in any case; without it MLII or II, and else the first.
         fs_hz: resample to this rate; None keeps the record's.
-        raw_uv: take 1 LSB as 1 uV and ignore the header's gains, for sets where they are wrong (LUDB) or missing (NSTDB).
+        raw_uv: take 1 LSB as 1 uV and ignore the header's gains, where they are wrong (LUDB) or missing (NSTDB).
         annotator: suffix of the WFDB annotation file, read where it is there.
 
     Returns:

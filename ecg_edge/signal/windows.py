@@ -81,7 +81,7 @@ def write_windows(path: Path, windows: Windows, *, extra: Mapping[str, NDArray[n
         "label": windows.labels,
     }
     with replacing_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def read_label_file(path: Path) -> list[tuple[str, float, float, str]]:
