@@ -1,12 +1,13 @@
 """The graph: what a model computes, over time and channels, with every integer parameter resolved. Layer: graph.
 
-Batch (always 1) and the unit height of 2-D layouts are gone: a tensor is `(length, channels)` over time, or `(features,)`
-once time is gone. Memory is row-major, one column (all channels of one time step) after another, so that a mere relabelling
-of the shape (RESHAPE, EXPAND_DIMS, SQUEEZE) needs no op: the reader drops it.
+Batch (always 1) and the unit height of 2-D layouts are gone: a tensor is `(length, channels)` over time, or
+`(features,)` once time is gone. Memory is row-major, one column (all channels of one time step) after another, so that
+a mere relabelling of the shape (RESHAPE, EXPAND_DIMS, SQUEEZE) needs no op: the reader drops it.
 
-In an int8 graph every op holds its requantization: real value of an accumulator = multiplier * 2**(shift - 31) per unit, rounded
-by `quant.requantize`. In a float graph `multipliers` and `shifts` are empty, the zero points and bounds are 0, and only
-`activation` counts. The classes hold data and compute nothing; `tflite.read_graph` builds them, `check.check` judges them.
+In an int8 graph every op holds its requantization: one accumulator unit is worth multiplier * 2**(shift - 31) output
+units, rounded by `quant.requantize`. In a float graph `multipliers` and `shifts` are empty, every other integer
+parameter is 0, and only `activation` counts. The classes hold data and compute nothing: `tflite.read_graph` builds
+them, `check.check` judges them.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Conv1D:
-    """out[t, o] = requantize(bias[o] + sum_k,i weights[o, k, i] * (in[t * stride + k * dilation - pad_before, i] - input_zero)).
+    """out[t, o] = clamp(output_zero + requantize(bias[o] + sum over k and i of
+
+        weights[o, k, i] * (in[t * stride + k * dilation - pad_before, i] - input_zero))).
 
     Columns outside the input count as input_zero, so they add nothing. `pad_before`/`pad_after` are 0 for VALID.
     """
@@ -146,7 +149,7 @@ class Mean:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dense:
-    """out[o] = requantize(bias[o] + sum_i weights[o, i] * (in.flat[i] - input_zero)).
+    """out[o] = clamp(output_zero + requantize(bias[o] + sum over i of weights[o, i] * (in.flat[i] - input_zero))).
 
     An input of shape (length, channels) is taken flat, in memory order: column after column.
     """
@@ -200,7 +203,10 @@ class Logistic:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relu:
-    """A clamp that stands alone (fused ones live in the op before): clamp(output_zero + requantize(in - input_zero))."""
+    """A clamp that stands alone; fused ones live in the op before.
+
+    out = clamp(output_zero + requantize(in - input_zero)).
+    """
 
     name: str
     input: Tensor
@@ -243,7 +249,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reshape:
-    """The same numbers in the same order under another (length, channels): only where that is more than a relabelling."""
+    """The same numbers in the same order under another (length, channels): where an op after it needs the new shape."""
 
     name: str
     input: Tensor
@@ -262,4 +268,4 @@ class Graph:
     input: Tensor  # (length, leads)
     output: Tensor  # (classes,)
     ops: tuple[Op, ...]
-    tflite_ops: tuple[str, ...]  # distinct operators of the file, dropped relabellings included: what a TFLM resolver must hold
+    tflite_ops: tuple[str, ...]  # distinct operators of the file, dropped ones included: what a TFLM resolver must hold
