@@ -1,0 +1,88 @@
+# Everything works in .venv, which the targets make and fill from the hashed locks in requirements/.
+# A lock is installed again only when it, or pyproject.toml, has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The dev lock is for Python 3.11 (tflite-runtime 2.14 has no wheels for later ones); the demo runs on any from 3.11.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+WINDOWS ?= 5000
+URL ?=
+
+.PHONY: help venv demo check test emu hil bench golden size lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: .venv/.dev ## make .venv with everything that building and testing need
+
+demo: .venv/.demo ## synthetic ECG to a virtual board and back; writes build/demo/report.html
+	@tools/system.sh gcc libc6-dev
+	$(BIN)/ecg-edge bench ecg5 --device virtual:native --synthetic 200 --out build/demo
+	@echo "report: build/demo/report.html (build/demo/report.json for scripts)"
+
+check: .venv/.dev ## lint, types and unit tests: seconds
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/unit
+
+test: .venv/.dev ## everything that needs no hardware
+	@tools/system.sh gcc libc6-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n auto -m "not hil"
+
+emu: .venv/.dev ## the tests on emulated boards only
+	@tools/system.sh gcc libc6-dev
+	$(BIN)/pytest -q -m emulator
+
+hil: .venv/.dev ## the tests on a real board: make hil URL=/dev/ttyUSB0
+	@test -n "$(URL)" || { echo "which board? make hil URL=/dev/ttyUSB0" >&2; exit 2; }
+	$(BIN)/pytest -q -m hil --device "$(URL)"
+
+bench: .venv/.dev ## compare both engines with the golden model: make bench WINDOWS=5000
+	@tools/system.sh gcc libc6-dev
+	$(BIN)/ecg-edge bench ecg5 --device virtual:native --synthetic $(WINDOWS) --out build/bench/native
+	$(BIN)/ecg-edge bench ecg5 --device virtual:tflm --synthetic $(WINDOWS) --out build/bench/tflm
+
+golden: .venv/.dev ## write tests/golden again from the tflite-micro wheel
+	$(BIN)/python tools/golden.py
+
+size: .venv/.demo ## flash, RAM and stack of the exported ecg5 on a Cortex-M4, against its budget
+	@tools/system.sh gcc-arm-none-eabi libnewlib-arm-none-eabi
+	$(BIN)/python tools/size.py
+
+lock: .venv/.dev ## resolve requirements/*.lock again, hashed and without index names
+	$(INSTALL) uv
+	$(call compile,--universal,requirements/demo.lock,--extra report requirements/build.txt)
+	$(call compile,--python-platform x86_64-manylinux_2_28,requirements/dev.lock,--extra dev)
+
+clean: ## remove what was built, .venv excepted
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# $(call compile,platform,output,what)
+compile = $(BIN)/uv pip compile --quiet --no-config --upgrade $(1) --python-version 3.11 --generate-hashes \
+	--default-index https://pypi.org/simple --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	--constraint requirements/constraints.txt pyproject.toml $(3) --output-file $(2)
+
+.venv/bin/python:
+	@PYTHON="$(PYTHON)" tools/system.sh python3-venv
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, not " + sys.version)'
+	"$(PYTHON)" -m venv .venv
+
+# $(call install,lock): the locked packages, then this one in place.
+install = $(INSTALL) --require-hashes -r $(1) && $(INSTALL) --no-deps --no-build-isolation -e . && touch $@
+
+.venv/.demo: requirements/demo.lock pyproject.toml | .venv/bin/python
+	$(call install,requirements/demo.lock)
+
+.venv/.dev: requirements/dev.lock pyproject.toml | .venv/bin/python
+	$(call install,requirements/dev.lock)
+	@touch .venv/.demo # the dev set holds the demo's
