@@ -144,7 +144,7 @@ class Context:
     def take(self, op: RawOp, position: int = 0) -> Tensor:
         """An input computed earlier, in the shape this operator sees.
 
-        Where relabellings were dropped on the way, the numbers may be held under another shape: then a Reshape is put in.
+        Where relabellings were dropped on the way, the numbers may be held under another shape: a Reshape is put in.
         """
         raw = self.tensor(op, position, "input")
         held = self.hold(op.inputs[position])

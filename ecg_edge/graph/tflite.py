@@ -2,7 +2,7 @@
 
 The flatbuffers reader for Python has no verifier: on damaged bytes it raises whatever the wrong offset leads to, or
 answers with a count of billions. So the file is first copied into plain dataclasses here, with every count bounded and
-every exception of the reader turned into one GraphError; `lower.py` then gives the copy its meaning and never sees bytes.
+every exception of the reader turned into one GraphError; `lower.py` then gives the copy its meaning.
 """
 
 from __future__ import annotations
