@@ -20,7 +20,6 @@ from ecg_edge.report.metrics import ABSTAINED, Json, Share, finite, share
 class Agreement:
     """Two answers to the same windows. `same` counts windows whose int8 scores are all equal."""
 
-    classes: tuple[str, ...]
     windows: int
     identical: int
     flips: NDArray[np.int64]  # (classes, classes): argmax of the reference, argmax of the other
@@ -53,7 +52,7 @@ class Agreement:
 
 
 def agreement(
-    reference: NDArray[np.generic], other: NDArray[np.generic], classes: Sequence[str], *, scale: float, zero_point: int
+    reference: NDArray[np.generic], other: NDArray[np.generic], *, scale: float, zero_point: int
 ) -> Agreement:
     """Compare two answers, window by window and score by score.
 
@@ -62,7 +61,6 @@ def agreement(
 
     Args:
         reference, other: (n, classes) int8 scores, or float shares of 1.
-        classes: names, in the model's order.
         scale, zero_point: the int8 output's quantization: share = (q - zero_point) * scale.
 
     Raises:
@@ -71,19 +69,16 @@ def agreement(
     Source: acc, rmse, mae, l2r, mean, std, nse, cos as ST Edge AI Core's `validate` has them ("Evaluation report and
         metrics"): l2r is |ref - other| / |ref| over all scores, nse the Nash-Sutcliffe efficiency.
     """
-    if reference.shape != other.shape or reference.ndim != 2 or reference.shape[1] != len(classes):
-        raise EcgEdgeError(
-            f"agreement: scores of shape {reference.shape} against {other.shape}, {len(classes)} classes"
-        )
-    if reference.shape[0] == 0:
+    if reference.shape != other.shape or reference.ndim != 2:
+        raise EcgEdgeError(f"agreement: scores of shape {reference.shape} against {other.shape}")
+    if reference.size == 0:
         raise EcgEdgeError("agreement: no window to compare")
     difference = _to_lsb(other, scale, zero_point) - _to_lsb(reference, scale, zero_point)
     steps, counts = np.unique(difference, return_counts=True)
-    k = len(classes)
+    k = reference.shape[1]
     top_reference, top_other = reference.argmax(axis=1), other.argmax(axis=1)
     flips = np.bincount(top_reference * k + top_other, minlength=k * k).reshape(k, k)
     return Agreement(
-        classes=tuple(classes),
         windows=reference.shape[0],
         identical=int((difference == 0).all(axis=1).sum()),
         flips=flips,

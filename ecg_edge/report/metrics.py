@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +20,7 @@ from ecg_edge.errors import EcgEdgeError
 ABSTAINED = 255
 Z95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 
-Json = dict[str, object]
+Json = dict[str, Any]  # a JSON object
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def scores(*rows: tuple[int, int]) -> NDArray[np.int8]:
 def test_one_lsb_in_one_window_is_counted_and_flips_nothing() -> None:
     golden = scores((127, -128), (10, -11), (-128, 127))
     device = scores((127, -128), (10, -10), (-128, 127))
-    got = agreement(golden, device, AB, scale=SCALE, zero_point=ZERO)
+    got = agreement(golden, device, scale=SCALE, zero_point=ZERO)
     assert (got.windows, got.identical, got.argmax_flips, got.max_abs_lsb) == (3, 2, 0, 1)
     assert got.lsb == {0: 5, 1: 1}
     assert got.errors["mae"] == pytest.approx(1 / 256 / 6)
@@ -33,15 +33,15 @@ def test_one_lsb_in_one_window_is_counted_and_flips_nothing() -> None:
 
 
 def test_a_flip_is_named_by_the_classes_it_joins() -> None:
-    got = agreement(scores((1, -2), (5, 4)), scores((1, -2), (4, 5)), AB, scale=SCALE, zero_point=ZERO)
+    got = agreement(scores((1, -2), (5, 4)), scores((1, -2), (4, 5)), scale=SCALE, zero_point=ZERO)
     assert got.flips.tolist() == [[1, 1], [0, 0]]
     assert got.errors["acc"] == 0.5
 
 
 def test_a_float_answer_is_rounded_to_the_grid_before_it_is_called_identical() -> None:
     share = np.array([[0.7512, 0.2488]], dtype=np.float32)  # 192.3 and 63.7 LSB
-    same = agreement(share, scores((64, -64)), AB, scale=SCALE, zero_point=ZERO)
-    off = agreement(share, scores((65, -65)), AB, scale=SCALE, zero_point=ZERO)
+    same = agreement(share, scores((64, -64)), scale=SCALE, zero_point=ZERO)
+    off = agreement(share, scores((65, -65)), scale=SCALE, zero_point=ZERO)
     assert (same.identical, off.identical) == (1, 0)
     assert same.errors["rmse"] > 0  # compared unrounded
 
@@ -49,7 +49,7 @@ def test_a_float_answer_is_rounded_to_the_grid_before_it_is_called_identical() -
 def test_the_errors_equal_their_definitions() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.random((50, 3)), rng.random((50, 3))
-    got = agreement(a, b, ("x", "y", "z"), scale=SCALE, zero_point=ZERO).errors
+    got = agreement(a, b, scale=SCALE, zero_point=ZERO).errors
     assert got["rmse"] == pytest.approx(np.sqrt(np.mean((a - b) ** 2)))
     assert got["l2r"] == pytest.approx(np.linalg.norm(a - b) / np.linalg.norm(a))
     assert got["cos"] == pytest.approx((a.ravel() @ b.ravel()) / np.linalg.norm(a) / np.linalg.norm(b))
@@ -58,15 +58,15 @@ def test_the_errors_equal_their_definitions() -> None:
 
 def test_answers_of_other_shapes_are_refused() -> None:
     with pytest.raises(EcgEdgeError, match=r"\(1, 2\) against \(2, 2\)"):
-        agreement(scores((0, 1)), scores((0, 1), (1, 0)), AB, scale=SCALE, zero_point=ZERO)
+        agreement(scores((0, 1)), scores((0, 1), (1, 0)), scale=SCALE, zero_point=ZERO)
     with pytest.raises(EcgEdgeError, match="no window"):
-        agreement(np.zeros((0, 2), np.int8), np.zeros((0, 2), np.int8), AB, scale=SCALE, zero_point=ZERO)
+        agreement(np.zeros((0, 2), np.int8), np.zeros((0, 2), np.int8), scale=SCALE, zero_point=ZERO)
 
 
 @given(st.lists(st.tuples(st.integers(-128, 127), st.integers(-128, 127)), min_size=1, max_size=40))
 def test_an_answer_agrees_with_itself_entirely(rows: list[tuple[int, int]]) -> None:
     q = scores(*rows)
-    got = agreement(q, q, AB, scale=SCALE, zero_point=ZERO)
+    got = agreement(q, q, scale=SCALE, zero_point=ZERO)
     assert got.identical == got.windows == len(rows)
     assert (got.argmax_flips, got.max_abs_lsb, got.errors["rmse"]) == (0, 0, 0.0)
     json.dumps(got.to_json(), allow_nan=False)

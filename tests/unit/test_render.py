@@ -50,8 +50,8 @@ def made_up_report(*, broken: bool = False) -> tuple[dict[str, Any], list[Strip]
     if broken:
         device[7] = np.roll(device[7], 1)
     pairs = {
-        "device_vs_golden": agreement(golden, device, CLASSES, scale=1 / 256, zero_point=-128),
-        "device_vs_float": agreement(share, device, CLASSES, scale=1 / 256, zero_point=-128),
+        "device_vs_golden": agreement(golden, device, scale=1 / 256, zero_point=-128),
+        "device_vs_float": agreement(share, device, scale=1 / 256, zero_point=-128),
     }
     verdicts = {"float": share.argmax(axis=1), "device": device.argmax(axis=1)}
     times = rng.integers(900, 1400, N)

@@ -1,0 +1,86 @@
+"""The model card of a bundle, from its manifest. Layer: report; imports report.
+
+Source for its questions: Mitchell et al. 2019, "Model cards for model reporting", FAT* 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ecg_edge.report.render import number, percent
+
+
+def card_text(manifest: Mapping[str, Any], model_bytes: int, delay: int) -> str:
+    """Markdown.
+
+    Args:
+        manifest: the manifest's JSON object.
+        model_bytes: size of model.tflite.
+        delay: of the preparation, samples.
+    """
+    m = manifest
+    seconds = m["window"] / m["fs_hz"]
+    arena = ", ".join(f"{number(v)} bytes ({k} kernels)" for k, v in m["arena_bytes"].items()) or "not measured"
+    lines = [
+        f"# {m['name']} {m['version']}",
+        "",
+        "**Research use; not a medical device.**",
+        "",
+        "## Intended use",
+        "",
+        f"Tells {', '.join(m['classes'])} from {m['leads']} lead of ECG at {m['fs_hz']} Hz, in windows of {m['window']} samples"
+        f" ({seconds:.2f} s), a new verdict every {m['hop']} samples. For research and for testing firmware; not for diagnosis.",
+        "",
+        "## The model",
+        "",
+        f"- `model.tflite`: {number(model_bytes)} bytes, int8 in and out; TFLM arena {arena}",
+        f"- input: scale {m['input']['scale']:g}, zero point {m['input']['zero_point']}; output: scale {m['output']['scale']:g}, zero point {m['output']['zero_point']}",
+        f"- preparation: integers only, delay {delay} samples ({1000 * delay / m['fs_hz']:.0f} ms); parameters in the manifest",
+        "",
+        "## Data and training",
+        "",
+        *[f"- {key}: {_plain(value)}" for key, value in m["training"].items()],
+        "",
+        "## Measured",
+        "",
+        *_measured(m["metrics"]),
+        "## Known limits",
+        "",
+        "- A window that is flat, clipped, off the lead or has a gap is an abstention, not a class.",
+        "- One label a window: an arrhythmia together with an ST change is called an arrhythmia.",
+        "- ST means the signed level in mV at J+60 ms against the PR segment in the lead as recorded, T inversion a T peak of"
+        " -0.1 mV or lower there: in aVR and V1 that is what healthy hearts show.",
+        "- Changes of 0.05 to 0.1 mV are in a grey zone on which nothing was trained and nothing is measured.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    return str(value)
+
+
+def _measured(metrics: Mapping[str, Any]) -> list[str]:
+    if not metrics:
+        return ["Nothing yet: `ecg-edge evaluate`.", ""]
+    lines: list[str] = []
+    for name, r in metrics.items():
+        low, high = r["accuracy_ci95"]
+        floats = f"; the float model {percent(r['float_accuracy'])}" if r.get("float_accuracy") is not None else ""
+        lines += [
+            f"### {name}: {r['source']}",
+            "",
+            f"int8 accuracy {percent(r['accuracy'])} (95 % interval {percent(low)} to {percent(high)}){floats};"
+            f" {r['abstained']} abstained, counted as wrong.",
+            "",
+            "| class | precision | recall | F1 | windows |",
+            "|---|---|---|---|---|",
+        ]
+        for label, c in r["per_class"].items():
+            p, s = (f"{percent(c[k])} ({percent(c[f'{k}_ci95'][0], 1)} to {percent(c[f'{k}_ci95'][1], 1)})" for k in ("precision", "recall"))
+            lines.append(f"| {label} | {p} | {s} | {percent(c['f1'])} | {number(c['support'])} |")
+        lines.append("")
+    return lines
