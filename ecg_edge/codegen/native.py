@@ -1,0 +1,177 @@
+"""Column steps -> ecg_model_<name>_native.c, C99 written for one graph. Layer: codegen; imports graph, bundle.
+
+One call per op. The template lays the file out; `constants.py` writes the data; this module joins steps,
+buffers and calls.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .. import __version__
+from ..bundle import Manifest
+from ..graph.ir import Conv1D, Dense, DepthwiseConv1D, MaxPool1D, Softmax, Tensor
+from ..graph.plan import LineOp, LineStep, MeanGather, Plan
+from . import constants, ctext
+from .template import render
+
+
+def native_source(plan: Plan, manifest: Manifest) -> str:
+    """The C file of one model.
+
+    Raises:
+        GraphError: an accumulator could leave int32.
+    """
+    graph, gather = plan.graph, plan.gather
+    names = line_names(plan)
+    mean = gather if isinstance(gather, MeanGather) else None
+    lines = [_line_context(name, step) for name, step in zip(names, plan.lines, strict=True)]
+    if not isinstance(gather, MeanGather):
+        lines.append(_line("window", gather.source, gather.source.shape[0]))
+    head_constants, head_calls, head_buffers = _head(plan)
+    return render(
+        "native.c.j2",
+        version=__version__,
+        name=ctext.identifier(manifest.name),
+        name_literal=ctext.string(manifest.name),
+        sha256=graph.sha256,
+        sha256_bytes=ctext.hex_bytes(bytes.fromhex(graph.sha256), indent=8),
+        summary=f"{constants.shape(graph.input)} -> {constants.shape(graph.output)}. {stream_note(plan)}",
+        fs_hz=manifest.fs_hz,
+        window=graph.input.shape[0],
+        hop=plan.hop,
+        leads=graph.input.shape[1],
+        classes=graph.output.shape[0],
+        constants=[*map(constants.line_constants, names, plan.lines), *_gather_constants(plan), *head_constants],
+        lines=lines,
+        mean=mean and {"blocks": mean.blocks, "channels": mean.op.input.shape[1]},
+        buffers=[
+            *(line["buffer"] for line in lines),
+            *([_buffer("column", (mean.op.input.shape[1],))] if mean else []),
+            *head_buffers,
+        ],
+        streams=plan.streams,
+        overlaps=plan.overlaps,
+        steps=_steps(plan, names),
+        flushes=_flushes(plan, names),
+        first_line=lines[0]["name"] if lines else "",
+        head=head_calls,
+    )
+
+
+def line_names(plan: Plan) -> list[str]:
+    """conv1, depthwise2, ...: kind and place in the chain, since a graph's own names are paths of Python objects."""
+    return [f"{_kind(step.op)}{index}" for index, step in enumerate(plan.lines, 1)]
+
+
+def stream_note(plan: Plan) -> str:
+    """One sentence: how the model streams, or why it cannot."""
+    if plan.obstacle is not None:
+        return f"Cannot stream: {plan.obstacle}."
+    if plan.overlaps:
+        return f"Streams: overlapping windows share their columns, a verdict every {plan.hop}."
+    return "Streams: each window is a fresh start."
+
+
+def _kind(op: LineOp) -> str:
+    if isinstance(op, Conv1D):
+        return "conv"
+    if isinstance(op, DepthwiseConv1D):
+        return "depthwise"
+    return "max_pool" if isinstance(op, MaxPool1D) else "average_pool"
+
+
+def _buffer(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """An int8 array of whole words, so that the one after it begins on a word as well."""
+    count = math.prod(shape)
+    return {"name": name, "size": -(-count // 4) * 4, "shape": f"({', '.join(map(str, shape))})"}
+
+
+def _line(name: str, source: Tensor, span: int, *, pad: int = 0, pad_value: int = 0) -> dict[str, Any]:
+    channels = source.shape[1]
+    return {
+        "name": name,
+        "channels": channels,
+        "pad_before": pad,
+        "pad_value": pad_value if pad else 0,
+        "buffer": _buffer(f"{name}_columns", (span, channels)),
+    }
+
+
+def _line_context(name: str, step: LineStep) -> dict[str, Any]:
+    return _line(name, step.op.input, step.span, pad=step.pad_before, pad_value=step.pad_value)
+
+
+def _steps(plan: Plan, names: list[str]) -> list[dict[str, Any]]:
+    """One entry a layer over time: its call, and where its column goes."""
+    last = "s->column" if isinstance(plan.gather, MeanGather) else "ecg_line_slot(&s->window)"
+    outs = [*(f"ecg_line_slot(&s->{name})" for name in names[1:]), last]
+    padded = bool(_flushes(plan, names))
+    return [
+        {
+            "name": name,
+            "comment": _step_comment(step),
+            "guard": f"from <= {index} && " if padded and index < len(names) - 1 else "",
+            "function": f"ecg_{_kind(step.op)}_push_s8",
+            "out": out,
+            "tables": [
+                {"name": f"{name}_{suffix}", "count": table.output.shape[1]}
+                for suffix, table in constants.table_names(step)
+            ],
+        }
+        for index, (name, step, out) in enumerate(zip(names, plan.lines, outs, strict=True))
+    ]
+
+
+def _step_comment(step: LineStep) -> str:
+    given = {1: "every column", 2: "every 2nd column", 3: "every 3rd column"}.get(
+        step.stride, f"every {step.stride}th column"
+    )
+    return f"({step.op.input.shape[1]}) -> ({step.op.output.shape[1]}), {given}"
+
+
+def _flushes(plan: Plan, names: list[str]) -> list[dict[str, Any]]:
+    """The padding at a window's end, layer by layer; none at all if no layer pads after."""
+    return [
+        {"name": name, "index": index, "count": step.pad_after, "value": step.pad_value}
+        for index, (name, step) in enumerate(zip(names, plan.lines, strict=True))
+        if step.pad_after
+    ]
+
+
+def _gather_constants(plan: Plan) -> list[str]:
+    gather = plan.gather
+    if isinstance(gather, MeanGather):
+        return [constants.mean_constants(gather)]
+    if not plan.overlaps:
+        return []  # nothing is let go: a reset begins the next window
+    span = gather.source.shape[0]
+    return [f"static const ecg_steps_t window_steps = {{.span = {span}, .stride = {gather.stride}}};"]
+
+
+def _head(plan: Plan) -> tuple[list[str], list[str], list[dict[str, Any]]]:
+    """Constants, calls and buffers of what makes scores of what was gathered; the last result is the caller's."""
+    mean = plan.gather if isinstance(plan.gather, MeanGather) else None
+    results = ([mean.op] if mean else []) + [op for op in plan.head if isinstance(op, Dense | Softmax)]
+    names = [f"{type(op).__name__.lower()}{index or ''}" for index, op in enumerate(results)]
+    outs = [*(f"s->{name}_out" for name in names[:-1]), "scores"]
+    texts: list[str] = []
+    calls = [f"ecg_mean_s8(&mean, &s->mean, {outs[0]});"] if mean else []
+    if not results:
+        calls.append("memcpy(scores, s->window_columns, CLASSES);")
+    place, held = (0, outs[0]) if mean else (-1, "s->window_columns" if results else "scores")
+    for index, op in enumerate(plan.head):
+        if isinstance(op, Dense | Softmax):
+            place += 1
+            kind = "dense" if isinstance(op, Dense) else "softmax"
+            texts.append(constants.head_constants(names[place], op))
+            calls.append(f"ecg_{kind}_s8(&{names[place]}, {held}, {outs[place]});")
+            held = outs[place]
+        else:
+            texts.append(constants.table_constant(f"head{index}", op))
+            calls.append(f"ecg_lookup_s8(head{index}_table, {held}, {math.prod(op.output.shape)});")
+    if not mean and plan.overlaps:
+        calls.append("ecg_line_drop(&s->window, window_steps);")
+    buffers = [_buffer(f"{name}_out", op.output.shape) for name, op in zip(names[:-1], results, strict=False)]
+    return texts, calls, buffers
