@@ -107,14 +107,14 @@ def _root(
     """
 
 
-def make_command() -> Any:
-    """The whole command line as one click command."""
+def make_app() -> typer.Typer:
+    """The whole command line."""
     # Plain text: importing rich for the help alone would double its time.
     app = typer.Typer(name="ecg-edge", cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)
     app.callback()(_root)
-    return typer.main.get_command(app)
+    return app
 
 
 def main() -> None:
     """Run the command line; a bug leaves its traceback and exit code 1."""
-    make_command()(prog_name="ecg-edge")
+    typer.main.get_command(make_app())(prog_name="ecg-edge")
