@@ -1,1 +1,30 @@
 """A board at the other end of a serial URL. Layer: device; imports errors, bundle."""
+
+from ecg_edge.device.client import Device, engine_name
+from ecg_edge.device.exchange import Answer
+from ecg_edge.device.frame import Frame, FrameReader, FrameType, SampleFlag, encode_frame
+from ecg_edge.device.link import FakeLink, Faults, FaultyLink, Link, SerialLink, VirtualClock
+from ecg_edge.device.messages import Hello, SelfTest, Stats
+from ecg_edge.device.session import Counters, Patience
+
+__all__ = [
+    "Answer",
+    "Counters",
+    "Device",
+    "FakeLink",
+    "Faults",
+    "FaultyLink",
+    "Frame",
+    "FrameReader",
+    "FrameType",
+    "Hello",
+    "Link",
+    "Patience",
+    "SampleFlag",
+    "SelfTest",
+    "SerialLink",
+    "Stats",
+    "VirtualClock",
+    "encode_frame",
+    "engine_name",
+]

@@ -1,0 +1,279 @@
+"""One run over a line that may lose, damage and delay: every answer once, in order. Layer: device; imports errors.
+
+The device answers frames in the order they came, and a RESULT before the CREDIT of the frame that completed it. So a
+CREDIT beyond a window without its RESULT means that the RESULT is lost: POLL, and where the device no longer has it,
+replay from that window. A gap in the samples names the sample to go on from; silence repeats the last frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_edge.device.frame import Frame, FrameType
+from ecg_edge.device.messages import NO_INDEX, Credit, ErrorCode, ErrorReport, Hello, Index, Result
+from ecg_edge.device.script import (
+    KEPT_RESULTS,
+    SAMPLES_PER_OVERHEAD,
+    Cursor,
+    Phase,
+    Script,
+    Step,
+    most_samples,
+    near_index,
+    wire_index,
+)
+from ecg_edge.device.session import Session, describe_error
+from ecg_edge.errors import DeviceError, DeviceTimeout
+
+_BYTES_OF_START, _BYTES_OF_END = 27, 19  # on the wire
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the device says of one window."""
+
+    scores: NDArray[np.int8]  # (classes,)
+    verdict: int | None  # index of the class; None: the device abstains
+    state: int  # 0 ok; else why it abstains
+    last_index: int  # of the window's last sample, counted from the first sample given
+    prepare_us: int  # on the device's clock
+    inference_us: int  # on the device's clock
+    host_us: int  # from sending what completed the window to having the answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A frame on its way, not yet answered."""
+
+    seq: int
+    step: Step
+    cost: int  # samples' worth of the device's room
+    course: int  # the course it was sent on; an error on an earlier course is old news
+
+
+class Exchange:
+    """Runs a script to its end."""
+
+    def __init__(self, session: Session, script: Script, hello: Hello, greet: Callable[[], Hello]) -> None:
+        """Args: greet greets a device that was reset, and gives the model's HELLO again or raises."""
+        self._session, self._script, self._hello, self._greet = session, script, hello, greet
+        self._sent: list[_Sent] = []
+        self._course = 0  # grows with each change of place; what answers an earlier course is old news
+        self._cursor = Cursor(Phase.START, 0)
+        self._next = 0  # the answer to give next
+        self._done = 0  # answers that the device must have given, by its CREDITs
+        self._submitted = 0  # answers that are complete by what was sent on this course
+        self._claimed = 0  # answers that were complete by what was ever sent
+        self._early: dict[int, tuple[Result, int]] = {}
+        self._sent_at_s: dict[int, float] = {}
+        self._poll_seq: int | None = None
+        self._last: tuple[FrameType, bytes, int] | None = None
+        self._last_step: Step | None = None
+        self._attempts = 0
+        self._furthest = -1  # the furthest sample that the device said it stands at
+        self._heard_s = session.clock.now_s()
+
+    def answers(self) -> Iterator[tuple[Result, int]]:
+        """Every RESULT of the script, once and in order, with the host's latency in us.
+
+        Raises:
+            DeviceTimeout: the device went silent, or the line is too bad to get on.
+            DeviceError: the device refuses.
+        """
+        session = self._session
+        while self._script.due(self._next) is not None:
+            self._send()
+            if self._script.starved(self._cursor) and not self._sent and self._done <= self._next:
+                self._script.pull()
+                continue
+            frame = session.receive(session.clock.now_s() + session.patience.repeat_s)
+            if frame is None:
+                self._on_silence()
+            else:
+                self._heard_s = session.clock.now_s()
+                self._on_frame(frame)
+            while (ready := self._early.pop(self._next, None)) is not None:
+                self._advance()
+                yield ready
+
+    def _advance(self) -> None:
+        self._sent_at_s.pop(self._next, None)
+        self._next += 1
+        self._attempts = 0
+        self._script.forget(self._next)
+
+    # Sending
+
+    def _send(self) -> None:
+        """Ask for a missing answer, or send what the device has room for."""
+        if self._poll_seq is None and self._next < self._done:
+            self._poll()
+        while self._poll_seq is None and self._cursor.phase is not Phase.DONE:
+            if self._script.starved(self._cursor):
+                break
+            step, after = self._script.step(self._cursor, most_samples(self._hello))
+            cost = self._cost(step)
+            if not self._may_send(step, cost):
+                break
+            self._cursor = after
+            self._queue_step(step, cost)
+        self._session.flush()
+
+    def _may_send(self, step: Step, cost: int) -> bool:
+        if not self._sent:
+            return True
+        if self._submitted > self._next and step.answers - self._next > KEPT_RESULTS:
+            return False  # a lost RESULT could not be asked for any more
+        return sum(sent.cost for sent in self._sent) + cost <= self._hello.credit_samples
+
+    def _cost(self, step: Step) -> int:
+        if step.kind is FrameType.SAMPLES:
+            return max(step.samples, SAMPLES_PER_OVERHEAD)
+        size = _BYTES_OF_START if step.kind is FrameType.START else _BYTES_OF_END
+        return -(-size // (2 * self._hello.leads))
+
+    def _queue_step(self, step: Step, cost: int) -> None:
+        now_s = self._session.clock.now_s()
+        if not self._sent:
+            self._heard_s = now_s  # nothing was asked until now: the silence before was no fault
+        seq = self._session.queue(step.kind, step.payload, step.flags)
+        self._sent.append(_Sent(seq, step, cost, self._course))
+        self._last, self._last_step = (step.kind, step.payload, step.flags), step
+        for answer in range(self._next, step.answers):
+            self._sent_at_s.setdefault(answer, now_s)
+        self._submitted = max(self._submitted, step.answers)
+        self._claimed = max(self._claimed, step.answers)
+
+    def _poll(self) -> None:
+        due = self._script.due(self._next)
+        assert due is not None
+        if wire_index(due) == NO_INDEX:  # cannot be asked for
+            self._restart()
+            return
+        self._count_attempt()
+        payload = Index(wire_index(due)).pack()
+        self._poll_seq = self._session.queue(FrameType.POLL, payload)
+        self._last, self._last_step = (FrameType.POLL, payload, 0), None
+
+    def _restart(self) -> None:
+        """Go on from the first window without an answer."""
+        self._count_attempt()
+        self._poll_seq = None
+        self._done = self._submitted = self._next
+        self._cursor = Cursor(Phase.START, self._next)
+        self._course += 1
+
+    def _count_attempt(self) -> None:
+        self._session.counters.repeats += 1
+        self._attempts += 1
+        limit = self._session.patience.attempts
+        if self._attempts > limit:
+            raise DeviceTimeout(
+                f"{self._session.link.name}: no way past answer {self._next} in {limit} attempts: the line is too bad"
+            )
+
+    def _on_silence(self) -> None:
+        """Nothing came for a while: the last frame, or its answer, is lost."""
+        session = self._session
+        silent_s = session.clock.now_s() - self._heard_s
+        if silent_s >= session.patience.give_up_s:
+            raise DeviceTimeout(f"{session.link.name}: silent for {silent_s:.1f} s, {self._next} answers came before")
+        self._count_attempt()
+        if self._last is None:
+            return
+        kind, payload, flags = self._last
+        seq = session.queue(kind, payload, flags)
+        self._sent.clear()  # none of it is on the way any more
+        if self._last_step is None:
+            self._poll_seq = seq
+        else:
+            self._sent.append(_Sent(seq, self._last_step, self._cost(self._last_step), self._course))
+
+    # Receiving
+
+    def _on_frame(self, frame: Frame) -> None:
+        if frame.boot != self._session.boot:
+            self._on_reset()
+        elif frame.type == FrameType.RESULT:
+            self._on_result(Result.unpack(frame.payload))
+        elif frame.type == FrameType.CREDIT:
+            self._on_credit(Credit.unpack(frame.payload))
+        elif frame.type == FrameType.ERROR:
+            self._on_error(ErrorReport.unpack(frame.payload))
+        # Anything else is a late answer to an earlier request.
+
+    def _on_reset(self) -> None:
+        self._session.counters.resets += 1
+        self._hello = self._greet()
+        self._sent.clear()
+        self._restart()
+
+    def _on_result(self, result: Result) -> None:
+        answer = self._script.answer_at(self._near(result.last_index))
+        if answer is None or answer < self._next or answer in self._early or answer >= self._claimed:
+            return  # a repeat, or of an earlier run
+        if result.model != self._hello.model_index or len(result.scores) != self._hello.classes:
+            raise DeviceError(
+                f"{self._session.link.name}: RESULT of model {result.model} with {len(result.scores)} scores, "
+                f"wanted model {self._hello.model_index} with {self._hello.classes}"
+            )
+        now_s = self._session.clock.now_s()
+        self._early[answer] = (result, round(1e6 * (now_s - self._sent_at_s.get(answer, now_s))))
+        self._done = max(self._done, answer)  # the device answers in order
+        if answer == self._next:
+            self._poll_seq = None
+
+    def _on_credit(self, credit: Credit) -> None:
+        if not self._sent:
+            self._poll_seq = None  # all else was covered before, so this answers the POLL
+        stands_at = self._near(credit.next_index)
+        if stands_at > self._furthest:
+            self._furthest, self._attempts = stands_at, 0
+        covered = 0
+        for place, sent in enumerate(self._sent):
+            if sent.course != self._course or sent.step.end > stands_at:
+                continue
+            covered = place + 1
+            self._done = max(self._done, sent.step.answers)
+            if sent.step.end == stands_at:
+                break  # the END after the last SAMPLES has the same end, and its own CREDIT
+        del self._sent[:covered]
+
+    def _near(self, wire: int) -> int:
+        """The sample index that the device means."""
+        reference = self._script.due(self._next)
+        assert reference is not None
+        return near_index(wire, reference)
+
+    def _on_error(self, report: ErrorReport) -> None:
+        if report.code == ErrorCode.NO_RESULT:
+            if report.seq == self._poll_seq:
+                self._restart()
+            return
+        place = next((place for place, sent in enumerate(self._sent) if sent.seq == report.seq), None)
+        if place is None:
+            return
+        current = self._sent[place].course == self._course
+        del self._sent[: place + 1]
+        if not current:
+            return
+        if report.code in (ErrorCode.INDEX_GAP, ErrorCode.INCOMPLETE):
+            self._resume(self._near(report.detail))
+        elif report.code in (ErrorCode.NOT_STARTED, ErrorCode.STALE_BOOT):
+            self._restart()
+        elif report.code != ErrorCode.OVERRUN:  # that concerns samples which the device takes itself
+            raise DeviceError(describe_error(self._session.link.name, report))
+
+    def _resume(self, expected: int) -> None:
+        """Go on from the sample that the device misses, or from a START if it missed that."""
+        cursor = self._script.resume(self._cursor, expected)
+        if cursor is None:
+            self._restart()
+            return
+        self._count_attempt()
+        self._cursor = cursor
+        self._course += 1
