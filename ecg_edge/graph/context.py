@@ -16,6 +16,8 @@ from .raw import RawModel, RawOp, RawTensor
 _DTYPES: dict[str, DType] = {"INT8": "int8", "FLOAT32": "float32"}
 _CONSTANT_TYPES = {"INT8": "<i1", "INT32": "<i4", "FLOAT32": "<f4"}
 _ACTIVATIONS: dict[int, Activation] = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
+# Values of one tensor, windows or weights: more than any microcontroller's memory, less than would hurt here.
+MAX_VALUES = 1 << 24
 # Far outside any real model, and far inside what the multipliers can be computed from.
 SCALE_MIN, SCALE_MAX = 2.0**-60, 2.0**60
 
@@ -126,6 +128,8 @@ class Context:
             self.fail(f"tensor {tensor.name!r} has shape {list(shape)}; supported: 2 to 4 dimensions of 1 or more")
         if shape[0] != 1:
             self.fail(f"tensor {tensor.name!r} has batch {shape[0]}; supported: 1")
+        if _count(shape) > MAX_VALUES:
+            self.fail(f"tensor {tensor.name!r} has shape {list(shape)}: more than {MAX_VALUES} values")
         if len(shape) == 4:
             if 1 not in shape[1:3]:
                 self.fail(f"tensor {tensor.name!r} has shape {list(shape)}: two spatial dimensions; supported: one")

@@ -39,7 +39,7 @@ def _shift_left(x: Raw, bits: int) -> Raw:
 def exp_on_negative_values(a: Raw, integer_bits: int) -> Raw:
     """exp(a) in Q0.31, for a <= 0 in Q(integer_bits); integer_bits is 4 or 5.
 
-    a is split into a part in [-1/4, 0), for which a polynomial serves, and a sum of powers of two, each with a constant.
+    a is split into a part in [-1/4, 0), for which a polynomial serves, and a sum of powers of two with a constant each.
     """
     fractional_bits = 31 - integer_bits
     quarter = 1 << (fractional_bits - 2)

@@ -3,7 +3,7 @@
 Sums of products go through floating-point matrix products, many times faster than NumPy's integer ones, and exact here:
 every partial sum, in whatever order BLAS takes them, is an integer of at most sum|w| * 128. Below 2**24 float32 holds
 each of them exactly; a kernel that can pass that bound (1,033 of the largest weights) takes float64 instead, good to
-2**53, while the accumulator itself must fit int32. The choice is made from the weights themselves, so it is never wrong.
+2**53, while the accumulator itself must fit int32. The choice is made from the weights, so it is never wrong.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def depthwise_conv1d(op: ir.DepthwiseConv1D, x: Int8s) -> Int8s:
     source = padded(x, op, op.input_zero).astype(real)
     length = op.output.shape[0]
     reach = (length - 1) * op.stride + 1
-    acc = np.zeros((len(x), length, op.weights.shape[1]), real)
+    acc: NDArray[Any] = np.zeros((len(x), length, op.weights.shape[1]), real)
     for k, row in enumerate(op.weights.astype(real)):
         first = k * op.dilation
         acc += source[:, first : first + reach : op.stride] * row
@@ -60,7 +60,7 @@ def dense(op: ir.Dense, x: Int8s) -> Int8s:
 
 
 def _finish(op: ir.Conv1D | ir.DepthwiseConv1D | ir.Dense, acc: NDArray[Any], weights: NDArray[Any]) -> Int8s:
-    """Sums of w * q -> outputs. The input's zero point is taken out here, once a channel: w * (q - z) = w * q - w * z."""
+    """Sums of w * q -> outputs. The input's zero point is taken out here: w * (q - z) = w * q - w * z."""
     offset = op.bias.astype(np.int64) - op.input_zero * weights.reshape(len(weights), -1).sum(axis=1, dtype=np.int64)
     scaled = requantize(acc.astype(np.int64) + offset, op.multipliers, op.shifts)
     scaled += op.output_zero
@@ -142,7 +142,8 @@ def _exp_table(multiplier: int, shift: int, diff_min: int) -> NDArray[np.int64]:
     d = -np.arange(256, dtype=np.int64)
     near = np.maximum(d, diff_min)
     exponent = fixedpoint.exp_on_negative_values(requantize(near, multiplier, shift), 5)
-    return np.where(d >= diff_min, exponent, 0)
+    table: NDArray[np.int64] = np.where(d >= diff_min, exponent, 0)
+    return table
 
 
 def logistic(op: ir.Logistic, x: Int8s) -> Int8s:
