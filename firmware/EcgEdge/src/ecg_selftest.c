@@ -1,0 +1,59 @@
+#include "ecg_selftest.h"
+
+#include <string.h>
+
+#define KNOT_SAMPLES_MAX 32767u     // times the largest difference of two levels still fits int32
+
+// Pushes the steps of one knot. No verdict may come of them: the window's last column is still to be held out of prepare.
+static ecg_status_t push_knot(ecg_stream_t *s, int16_t before_uv, const ecg_knot_t *knot)
+{
+    const int32_t difference = (int32_t)knot->level_uv - before_uv;
+    int16_t sample_uv[ECG_STREAM_MAX_LEADS];
+    bool due = false;
+    for (uint16_t i = 1; i <= knot->samples; i++) {
+        const int16_t value = (int16_t)(before_uv + difference * (int32_t)i / (int32_t)knot->samples);
+        for (uint8_t l = 0; l < s->model->leads; l++) {
+            sample_uv[l] = value;
+        }
+        if (ecg_stream_push(s, sample_uv, 0u, &due) != ECG_OK || due) {
+            return ECG_STATUS_ENGINE;
+        }
+    }
+    return ECG_OK;
+}
+
+static bool makes_a_window(const ecg_stream_t *s, const ecg_selftest_t *test)
+{
+    uint32_t total = 0u;
+    for (uint16_t k = 0; k < test->knot_count; k++) {
+        if (test->knots[k].samples > KNOT_SAMPLES_MAX) {
+            return false;
+        }
+        total += test->knots[k].samples;
+    }
+    return total == s->model->window;
+}
+
+ecg_status_t ecg_selftest_run(ecg_stream_t *s, const ecg_selftest_t *test, int8_t *got)
+{
+    const size_t classes = s->model->classes;
+    memset(got, 0, classes);
+    if (!makes_a_window(s, test)) {
+        return ECG_STATUS_SELFTEST_FAILED;
+    }
+    int16_t level_uv = 0;
+    for (uint16_t k = 0; k < test->knot_count; k++) {
+        if (push_knot(s, level_uv, &test->knots[k]) != ECG_OK) {
+            return ECG_STATUS_SELFTEST_FAILED;
+        }
+        level_uv = test->knots[k].level_uv;
+    }
+    bool due = false;
+    for (uint16_t i = ecg_prepare_delay(s->prepare.params); i > 0u; i--) {
+        if (ecg_stream_hold(s, &due) != ECG_OK) {
+            return ECG_STATUS_SELFTEST_FAILED;
+        }
+    }
+    memcpy(got, s->result.scores, classes);
+    return due && memcmp(got, test->scores, classes) == 0 ? ECG_OK : ECG_STATUS_SELFTEST_FAILED;
+}

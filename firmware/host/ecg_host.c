@@ -1,0 +1,237 @@
+#define _XOPEN_SOURCE 600       // posix_openpt, pselect
+
+#include "ecg_host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/select.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READ_BYTES 1024
+#define WRITE_PATIENCE_S 1      // then the rest is dropped, as by a UART that nobody listens to
+
+typedef struct {
+    int fd;
+    uint32_t arena_used;
+} board_t;
+
+static board_t board;
+static ecg_edge_t edge;
+static ecg_edge_config_t config;
+static volatile sig_atomic_t stop_asked;
+static volatile sig_atomic_t reset_asked;
+
+static void on_stop(int number)
+{
+    (void)number;
+    stop_asked = 1;
+}
+
+static void on_reset(int number)
+{
+    (void)number;
+    reset_asked = 1;
+}
+
+static uint32_t now_us(void *ctx)
+{
+    struct timespec now;
+    (void)ctx;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)((uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u);
+}
+
+// A client that does not read must not stop the board for ever: it would then not read either.
+static void write_all(void *ctx, const uint8_t *bytes, size_t n)
+{
+    const int fd = ((const board_t *)ctx)->fd;
+    while (n > 0u) {
+        const ssize_t done = write(fd, bytes, n);
+        if (done > 0) {
+            bytes += done;
+            n -= (size_t)done;
+            continue;
+        }
+        if (done < 0 && errno != EAGAIN && errno != EINTR) {
+            return;
+        }
+        struct timeval patience = {WRITE_PATIENCE_S, 0};
+        fd_set writable;
+        FD_ZERO(&writable);
+        FD_SET(fd, &writable);
+        if (select(fd + 1, NULL, &writable, NULL, &patience) == 0 || stop_asked) {
+            return;
+        }
+    }
+}
+
+static uint32_t arena_used(void *ctx, uint8_t model)
+{
+    (void)model;
+    return ((const board_t *)ctx)->arena_used;
+}
+
+// Any number but 0 and the one before.
+static uint16_t draw_boot(uint16_t before)
+{
+    uint16_t boot = (uint16_t)(now_us(NULL) ^ (uint32_t)getpid());
+    FILE *const urandom = fopen("/dev/urandom", "rb");
+    if (urandom != NULL) {
+        if (fread(&boot, sizeof boot, 1u, urandom) != 1u) {
+            boot++;
+        }
+        (void)fclose(urandom);
+    }
+    while (boot == 0u || boot == before) {
+        boot++;
+    }
+    return boot;
+}
+
+int ecg_host_pty(char *name, size_t size)
+{
+    const int fd = posix_openpt(O_RDWR | O_NOCTTY);
+    if (fd < 0 || grantpt(fd) != 0 || unlockpt(fd) != 0) {
+        return -1;
+    }
+    const char *const slave = ptsname(fd);
+    if (slave == NULL || strlen(slave) >= size) {
+        return -1;
+    }
+    strcpy(name, slave);
+    const int line = open(name, O_RDWR | O_NOCTTY);     // never closed: without it a client that leaves ends the pty
+    struct termios raw;
+    if (line < 0 || tcgetattr(line, &raw) != 0) {
+        return -1;
+    }
+    raw.c_iflag = 0;
+    raw.c_oflag = 0;
+    raw.c_lflag = 0;
+    raw.c_cflag = (raw.c_cflag & ~(tcflag_t)(CSIZE | PARENB)) | CS8 | CREAD | CLOCAL;
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    return tcsetattr(line, TCSANOW, &raw) == 0 ? fd : -1;
+}
+
+static void catch_signals(sigset_t *while_waiting)
+{
+    static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
+    struct sigaction action;
+    sigset_t blocked;
+    memset(&action, 0, sizeof action);
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigemptyset(&blocked);
+    action.sa_handler = on_stop;
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        (void)sigaction(stops[i], &action, NULL);
+        (void)sigaddset(&blocked, stops[i]);
+    }
+    action.sa_handler = on_reset;
+    (void)sigaction(SIGUSR1, &action, NULL);
+    (void)sigaddset(&blocked, SIGUSR1);
+    // Blocked but inside pselect(): a signal cannot slip in between the test of its flag and the wait.
+    (void)sigprocmask(SIG_BLOCK, &blocked, while_waiting);
+    for (size_t i = 0; i < sizeof stops / sizeof stops[0]; i++) {
+        (void)sigdelset(while_waiting, stops[i]);
+    }
+    (void)sigdelset(while_waiting, SIGUSR1);
+}
+
+// A reset loses what is under way, as on a board.
+static ecg_status_t boot_anew(uint16_t boot)
+{
+    uint8_t lost[READ_BYTES];
+    while (read(board.fd, lost, sizeof lost) > 0) {
+    }
+    config.boot = boot;
+    return ecg_edge_init(&edge, &config);
+}
+
+// Returns false at the end of the link.
+static bool take_bytes(uint32_t *until_reset)
+{
+    uint8_t bytes[READ_BYTES];
+    const ssize_t n = read(board.fd, bytes, sizeof bytes);
+    if (n <= 0) {
+        return n < 0 && (errno == EAGAIN || errno == EINTR);
+    }
+    const bool resets = *until_reset != 0u && *until_reset <= (uint32_t)n;
+    ecg_edge_receive(&edge, bytes, resets ? *until_reset : (size_t)n);
+    if (*until_reset != 0u) {
+        *until_reset = resets ? 0u : *until_reset - (uint32_t)n;
+    }
+    if (resets) {
+        (void)boot_anew(draw_boot(config.boot));
+    }
+    return true;
+}
+
+static int serve(int watch_fd, uint32_t until_reset, const sigset_t *while_waiting)
+{
+    while (!stop_asked) {
+        fd_set readable;
+        FD_ZERO(&readable);
+        FD_SET(board.fd, &readable);
+        if (watch_fd >= 0) {
+            FD_SET(watch_fd, &readable);
+        }
+        const int most = board.fd > watch_fd ? board.fd : watch_fd;
+        const int ready = pselect(most + 1, &readable, NULL, NULL, NULL, while_waiting);
+        if (reset_asked) {
+            reset_asked = 0;
+            (void)boot_anew(draw_boot(config.boot));
+        }
+        if (ready < 0) {
+            if (errno != EINTR) {
+                return ECG_HOST_FAILED;
+            }
+            continue;
+        }
+        char ignored[64];
+        if (watch_fd >= 0 && FD_ISSET(watch_fd, &readable) && read(watch_fd, ignored, sizeof ignored) <= 0) {
+            return ECG_HOST_STOPPED;
+        }
+        if (FD_ISSET(board.fd, &readable) && !take_bytes(&until_reset)) {
+            return ECG_HOST_STOPPED;
+        }
+    }
+    return ECG_HOST_STOPPED;
+}
+
+int ecg_host_run(int fd, const ecg_image_model_t *models, uint8_t count, const ecg_host_options_t *options)
+{
+    sigset_t while_waiting;
+    const int mode = fcntl(fd, F_GETFL);
+    if (mode < 0 || fcntl(fd, F_SETFL, mode | O_NONBLOCK) < 0) {
+        return ECG_HOST_FAILED;
+    }
+    stop_asked = 0;
+    reset_asked = 0;
+    catch_signals(&while_waiting);
+    board.fd = fd;
+    board.arena_used = options->arena_used;
+    memset(&config, 0, sizeof config);
+    config.now_us = now_us;
+    config.write = write_all;
+    config.arena_used = arena_used;
+    config.ctx = &board;
+    config.models = models;
+    config.model_count = count;
+    config.engine = options->engine;
+    config.credit_samples = options->credit_samples != 0u ? options->credit_samples : (uint16_t)ECG_HOST_CREDIT_SAMPLES;
+    config.board = options->board != NULL ? options->board : "host";
+    config.engine_version = options->engine_version;
+    config.memory = options->memory;
+    config.boot = options->boot != 0u ? options->boot : draw_boot(0u);
+    const ecg_status_t status = ecg_edge_init(&edge, &config);
+    if (status != ECG_OK && status != ECG_STATUS_SELFTEST_FAILED) {
+        return ECG_HOST_BAD_IMAGE;
+    }
+    return serve(options->watch_fd, options->reset_after_bytes, &while_waiting);
+}
