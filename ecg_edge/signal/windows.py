@@ -63,10 +63,10 @@ def read_windows(path: Path, *, fs_hz: int, length: int, classes: Sequence[str] 
     samples, rate, labels = _read_arrays(path)
     if classes is not None and (unknown := sorted(set(labels.tolist()) - set(classes))):
         raise SignalError(f"{path}: label {unknown[0]!r} is no class of the model; it has: {', '.join(classes)}")
-    # 1,474 samples at 360 Hz are 1,023.6 at 250 Hz: a window of 1,024 when the last fraction counts as a whole sample.
-    if abs(samples.shape[1] * fs_hz / rate - length) >= 1:
-        wanted = -(-length * rate // fs_hz)
-        raise SignalError(f"{path}: windows of {samples.shape[1]} samples at {rate} Hz; the model's need {wanted}")
+    # 1,024 samples at 250 Hz are 1,474.56 at 360 Hz: the whole number on either side will do.
+    wanted = length * rate / fs_hz
+    if abs(samples.shape[1] - wanted) >= 1:
+        raise SignalError(f"{path}: windows of {samples.shape[1]} samples at {rate} Hz; the model's need {wanted:g}")
     if rate != fs_hz:
         samples = _resampled(samples, rate, fs_hz, length)
     return Windows(samples, fs_hz, labels)
@@ -157,9 +157,10 @@ def labelled_windows(
 def _read_arrays(path: Path) -> tuple[NDArray[np.int16], int, NDArray[np.str_]]:
     """samples_uv (n, length), fs_hz, label (n,), each checked on its own and against the others."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise SignalError(f"{path}: one array; a .npz with samples_uv, fs_hz and label is needed")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise SignalError(f"{path}: one array; a .npz with samples_uv, fs_hz and label is needed")
+        with archive:
             if missing := [key for key in ("samples_uv", "fs_hz", "label") if key not in archive.files]:
                 raise SignalError(f"{path}: no array {missing[0]}; it has: {', '.join(archive.files)}")
             samples, rate, labels = archive["samples_uv"], archive["fs_hz"], archive["label"]
