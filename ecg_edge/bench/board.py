@@ -1,0 +1,37 @@
+"""Open the board that a bench run talks to, and make a virtual one first. Layer: bench; composes codegen and device."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ecg_edge.bundle import Bundle
+from ecg_edge.codegen.project import export
+from ecg_edge.device.client import Device
+from ecg_edge.device.emulator import open_device
+
+NATIVE = ("virtual:", "virtual:native")  # the same board
+ENGINES = {"virtual:": "native", "virtual:native": "native", "virtual:tflm": "tflm"}
+
+
+def is_virtual_native(url: str) -> bool:
+    """Whether the device is the native engine on this host."""
+    return url in NATIVE
+
+
+@contextmanager
+def open_board(url: str, bundle: Bundle) -> Iterator[Device]:
+    """The device behind a URL; a virtual one is exported, built and started for this bundle.
+
+    Raises:
+        DeviceError: nothing answers there, or the virtual board cannot be built.
+    """
+    with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
+        firmware = None
+        if url.startswith("virtual:"):
+            firmware = Path(folder) / "firmware"
+            export(bundle, firmware, engine=ENGINES.get(url, "native"), board="host")
+        with open_device(url, firmware) as device:
+            yield device
