@@ -54,7 +54,9 @@ class Verdict:
     scores: list[int]
 
 
-def expected_verdicts(toy: Toy, samples_uv: NDArray[np.int16], states: NDArray[np.uint8] | None = None) -> list[Verdict]:
+def expected_verdicts(
+    toy: Toy, samples_uv: NDArray[np.int16], states: NDArray[np.uint8] | None = None
+) -> list[Verdict]:
     """(n, leads) samples of a whole stream, its first sample's index 0 -> the verdicts; states (n,) come on top."""
     columns = np.stack([prepare(np.ascontiguousarray(lead), PREPARE) for lead in samples_uv.T], axis=1)
     per_sample = np.max([sample_states(lead, PREPARE) for lead in samples_uv.T], axis=0)

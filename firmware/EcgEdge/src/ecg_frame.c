@@ -40,11 +40,12 @@ uint32_t ecg_frame_crc32(const uint8_t *bytes, size_t n)
 
 static void append(ecg_frame_reader_t *reader, uint8_t byte)
 {
-    if (reader->size == ECG_FRAME_RAW_MAX) {
-        reader->too_long = true;
-        return;
+    if (reader->size < ECG_FRAME_RAW_MAX) {
+        reader->raw[reader->size] = byte;
     }
-    reader->raw[reader->size++] = byte;
+    if (reader->size <= ECG_FRAME_RAW_MAX) {
+        reader->size++;
+    }
 }
 
 // A zero came: is raw a frame?
@@ -52,11 +53,15 @@ static bool finish(ecg_frame_reader_t *reader, ecg_frame_t *frame)
 {
     const uint8_t *raw = reader->raw;
     const uint16_t size = reader->size;
+    if (reader->seen >= ECG_FRAME_WIRE_MAX) {
+        reader->counts.length_errors++;
+        return false;
+    }
     if (reader->left != 0u) {
         reader->counts.cobs_errors++;
         return false;
     }
-    if (size < ECG_FRAME_HEADER + ECG_FRAME_CRC || reader->too_long) {
+    if (size < ECG_FRAME_HEADER + ECG_FRAME_CRC || size > ECG_FRAME_RAW_MAX) {
         reader->counts.length_errors++;
         return false;
     }
@@ -82,13 +87,15 @@ static bool finish(ecg_frame_reader_t *reader, ecg_frame_t *frame)
 bool ecg_frame_read(ecg_frame_reader_t *reader, uint8_t byte, ecg_frame_t *frame)
 {
     if (byte == 0u) {
-        const bool empty = reader->size == 0u && reader->left == 0u && !reader->zero_owed && !reader->too_long;
-        const bool valid = !empty && finish(reader, frame);
+        const bool valid = reader->seen != 0u && finish(reader, frame);
+        reader->seen = 0u;
         reader->size = 0u;
         reader->left = 0u;
         reader->zero_owed = false;
-        reader->too_long = false;
         return valid;
+    }
+    if (reader->seen < ECG_FRAME_WIRE_MAX) {
+        reader->seen++;
     }
     if (reader->left != 0u) {
         reader->left--;

@@ -33,10 +33,10 @@ typedef struct {
 // Takes bytes one by one; raw holds the frame being received, without its stuffing. All zero is a reader ready to go.
 typedef struct {
     ecg_frame_counts_t counts;
-    uint16_t size;                      // bytes in raw
+    uint16_t seen;                      // bytes since the last zero; no more than ECG_FRAME_WIRE_MAX
+    uint16_t size;                      // bytes unstuffed; one more than fit in raw marks any more
     uint8_t left;                       // bytes left in the current COBS block
     bool zero_owed;                     // the block stands for a zero after it, unless the frame ends there
-    bool too_long;                      // more than ECG_FRAME_RAW_MAX: drop up to the next zero
     uint8_t raw[ECG_FRAME_RAW_MAX];
 } ecg_frame_reader_t;
 
