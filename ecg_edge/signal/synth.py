@@ -1,7 +1,7 @@
 """Synthetic ECG with known beats, five classes, and ST and T changes graded in millivolts.
 
 Layer: signal; imports errors, its neighbours and numpy. Everything is vectorised over windows. The level of ST and
-the peak of T are not hoped for but solved for: each component is rendered once, measured in the lead as emitted, scaled.
+the peak of T are not hoped for but solved for: each part is rendered once, measured in the lead as emitted, and scaled.
 Synthetic results are never clinical ones.
 """
 
