@@ -23,6 +23,7 @@ from ecg_edge.signal.prepare import State
 SNR_EDGES_DB = (-10.0, 0.0, 6.0, 12.0, 18.0, 24.0, 30.0, 60.0)
 SEVERITY_EDGES_MV = (0.1, 0.2, 0.3, 0.4, 1.0)
 STRIPS = 8
+CLOSE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,10 +178,7 @@ def _mix(run: Run) -> Json | None:
         return None
     classes = run.bundle.manifest.classes
     beats, rhythms = marks.beats(), marks.rhythms(source.signal_uv.size)
-    table = mix_table(source.starts, source.length, run.device.verdicts, classes, beats=beats, rhythms=rhythms)
-    if source.citation:
-        table["note"] = f"{table['note']} {source.citation}."
-    return table
+    return mix_table(source.starts, source.length, run.device.verdicts, classes, beats=beats, rhythms=rhythms)
 
 
 def interesting(run: Run) -> tuple[str, NDArray[np.int64]]:
@@ -197,8 +195,19 @@ def interesting(run: Run) -> tuple[str, NDArray[np.int64]]:
         flipped = np.flatnonzero(run.floats.argmax(axis=1) != run.golden.argmax(axis=1))
         if flipped.size:
             return "float", flipped[np.argsort(-_apart(run, flipped), kind="stable")][:STRIPS]
-    answered = np.where(run.expected.states == State.OK, margin, 1000)
-    return "close", np.argsort(answered, kind="stable")[: min(STRIPS, 6)]
+    return "close", _closest(run, margin)
+
+
+def _closest(run: Run, margin: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The windows with the least margin, the verdicts taking turns; abstentions are left out."""
+    top = run.golden.argmax(axis=1)
+    answered = np.flatnonzero(run.expected.states == State.OK)
+    order = answered[np.argsort(margin[answered], kind="stable")]
+    turn = np.zeros(order.size, dtype=np.int64)  # how many of the same verdict came before
+    for verdict in np.unique(top[order]):
+        mine = top[order] == verdict
+        turn[mine] = np.arange(int(mine.sum()))
+    return order[np.argsort(turn, kind="stable")][:CLOSE]
 
 
 def _apart(run: Run, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -142,7 +142,7 @@ def record_source(manifest: Manifest, path: Path, *, lead: str | None, raw_uv: b
     return Source(
         "record",
         f"record {record.name}, lead {record.lead}, {size / manifest.fs_hz / 60:.1f} min in one stream: "
-        f"{starts.size:,} windows, {manifest.hop} samples apart" + (f". {citation}" if citation else ""),
+        f"{starts.size:,} windows, {manifest.hop} samples apart",
         manifest.fs_hz,
         manifest.window,
         stream=True,

@@ -29,6 +29,24 @@ BEAT_ROWS: tuple[tuple[str, Callable[[frozenset[str]], bool]], ...] = (
     ("with paced or unknown beats", lambda kinds: "Q" in kinds),
     ("no beat marked", lambda kinds: not kinds),
 )
+# Source: PhysioNet, annotation codes of the MIT-BIH Arrhythmia Database (rhythm changes).
+RHYTHMS = {
+    "N": "sinus rhythm",
+    "AB": "atrial bigeminy",
+    "AFIB": "atrial fibrillation",
+    "AFL": "atrial flutter",
+    "B": "ventricular bigeminy",
+    "BII": "2nd degree heart block",
+    "IVR": "idioventricular rhythm",
+    "NOD": "nodal rhythm",
+    "P": "paced rhythm",
+    "PREX": "pre-excitation",
+    "SBR": "sinus bradycardia",
+    "SVTA": "supraventricular tachyarrhythmia",
+    "T": "ventricular trigeminy",
+    "VFL": "ventricular flutter",
+    "VT": "ventricular tachycardia",
+}
 NOTE = "Counts of windows, not an accuracy: beat and rhythm annotations do not label a window. Rows overlap."
 
 
@@ -60,7 +78,7 @@ def mix_table(
     for name, holds in BEAT_ROWS:
         rows.append(_row(name, np.array([holds(k) for k in kinds], dtype=bool), verdict, classes))
     for name, mine in _rhythm_of(first, length, rhythms).items():
-        rows.append(_row(f"rhythm {name}", mine, verdict, classes))
+        rows.append(_row(RHYTHMS.get(name, f"rhythm {name}"), mine, verdict, classes))
     return {
         "title": "annotated",
         "columns": [*classes, "abstained"],

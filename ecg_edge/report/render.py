@@ -148,6 +148,7 @@ def bench_text(report: Mapping[str, Any]) -> str:
     """What `ecg-edge bench` prints: the verdict first, then the evidence."""
     parts = [_bench_head(report), pairs_text(report["pairs"])]
     parts += [f"{PAIR_TITLES.get(name, name)}: {why}" for name, why in report["pairs_missing"].items()]
+    parts += [_flips_text(name, moved) for name, moved in report["flips"].items() if moved]
     if report["results"]:
         parts.append(_results_text(report["results"]))
     if report["mix"]:
@@ -173,7 +174,15 @@ def _bench_head(report: Mapping[str, Any]) -> str:
     ]
     if device["note"]:
         lines.append(f"        {device['note']}")
-    return "\n".join([*lines, f"signal  {report['source']['text']}"])
+    lines.append(f"signal  {report['source']['text']}")
+    if report["source"]["citation"]:
+        lines.append(f"        {report['source']['citation']}")
+    return "\n".join(lines)
+
+
+def _flips_text(pair: str, moved: Sequence[Mapping[str, Any]]) -> str:
+    rows = [[f"{m['from']} -> {m['to']}", number(m["windows"])] for m in moved]
+    return text_table([f"verdicts that changed: {PAIR_TITLES.get(pair, pair)}", "windows"], rows)
 
 
 def _results_text(results: Mapping[str, Mapping[str, Any]]) -> str:

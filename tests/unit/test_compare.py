@@ -234,7 +234,7 @@ def test_a_record_is_streamed_whole_with_its_states_and_counted_by_its_annotatio
     assert report["states"]["flat"] > 0
     assert report["states"]["clipped"] > 0
     rows = {row["name"]: row["windows"] for row in report["mix"]["rows"]}
-    assert rows["all windows"] == rows["rhythm AFIB"] == windows
+    assert rows["all windows"] == rows["atrial fibrillation"] == windows
     assert 0 < rows["with V beats"] < windows
     assert "ODC-By 1.0" in report["source"]["citation"]
     assert "ODC-By 1.0" in bench_text(report)

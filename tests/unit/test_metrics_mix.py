@@ -27,8 +27,8 @@ def test_windows_are_counted_under_every_kind_of_beat_they_hold_and_their_main_r
         "with S beats": (2, 2, 0, 0),  # 99 is inside the first two
         "with V beats": (2, 1, 1, 0),  # 100 is outside the first
         "no beat marked": (1, 0, 0, 1),
-        "rhythm N": (2, 2, 0, 0),
-        "rhythm AFIB": (2, 0, 1, 1),
+        "sinus rhythm": (2, 2, 0, 0),
+        "atrial fibrillation": (2, 0, 1, 1),
     }
     text = mix_text(table)
     assert text.splitlines()[2].split() == ["all", "windows", "4", "2", "1", "1"]

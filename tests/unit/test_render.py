@@ -66,7 +66,7 @@ def made_up_report(*, broken: bool = False) -> tuple[dict[str, Any], list[Strip]
             "firmware": "0.1.0",
             "note": "virtual board on this host: not hardware",
         },
-        "source": {"text": "400 synthetic windows, seed 1 <script>alert(1)</script>"},
+        "source": {"text": "400 synthetic windows, seed 1 <script>alert(1)</script>", "citation": ""},
         "pairs": {name: pair.to_json() for name, pair in pairs.items()},
         "pairs_missing": {"host_vs_golden": "the device runs the native engine itself"},
         "flips": {"device_vs_float": verdict_changes(verdicts["float"], verdicts["device"], CLASSES)},
