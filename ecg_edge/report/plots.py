@@ -1,0 +1,146 @@
+"""Plots as image files, for papers and slides. Layer: report; imports errors and files; the one door to matplotlib.
+
+The HTML reports do not need these. matplotlib comes with the extra `[report]` and is imported when a plot is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecg_edge.errors import EcgEdgeError
+from ecg_edge.files import replacing_file
+from ecg_edge.report.html import Strip
+from ecg_edge.report.render import percent
+
+FORMATS = ("png", "svg", "pdf")
+COLUMNS = 2  # of strips
+
+
+def save_evaluation(report: Mapping[str, Any], folder: Path, *, suffix: str = "png") -> list[Path]:
+    """Draw an evaluation: a confusion matrix for each answer, accuracy for each grouping, the scores' calibration.
+
+    Args:
+        report: as html.evaluation_html() takes it.
+        folder: where to; it is made.
+        suffix: one of FORMATS.
+
+    Returns:
+        the files, each written whole.
+
+    Raises:
+        EcgEdgeError: the format is another, or matplotlib is missing.
+    """
+    _figure_class(suffix)
+    made = []
+    for name, result in report["results"].items():
+        made.append(_save(_confusion(name, result), folder / f"confusion_{_slug(name)}.{suffix}"))
+    for title, groups in report.get("groups", {}).items():
+        if groups:
+            made.append(_save(_accuracy(title, groups), folder / f"accuracy_by_{_slug(title)}.{suffix}"))
+    if report.get("calibration"):
+        made.append(_save(_calibration(report["calibration"]), folder / f"calibration.{suffix}"))
+    return made
+
+
+def save_strips(strips: Sequence[Strip], path: Path) -> None:
+    """Draw ECG strips one under the other on paper of 25 mm/s and 10 mm/mV.
+
+    Args:
+        strips: at least one.
+        path: its suffix is one of FORMATS.
+
+    Raises:
+        EcgEdgeError: the format is another, or matplotlib is missing.
+    """
+    _figure_class(path.suffix.removeprefix("."))
+    rows = -(-len(strips) // COLUMNS)
+    figure = _new_figure(7.0 * COLUMNS, 2.3 * rows)
+    for place, strip in enumerate(strips, 1):
+        _draw_strip(figure.add_subplot(rows, COLUMNS, place), strip)
+    _save(figure, path)
+
+
+def _figure_class(suffix: str) -> Any:
+    if suffix not in FORMATS:
+        raise EcgEdgeError(f"plots can be {', '.join(FORMATS)}, not {suffix!r}")
+    try:
+        from matplotlib.figure import Figure  # no pyplot: no global state, no display
+    except ModuleNotFoundError:
+        raise EcgEdgeError("plots need matplotlib: pip install 'ecg-edge[report]'") from None
+    return Figure
+
+
+def _new_figure(width_in: float, height_in: float) -> Any:
+    return _figure_class(FORMATS[0])(figsize=(width_in, height_in), dpi=150, layout="constrained")
+
+
+def _save(figure: Any, path: Path) -> Path:
+    with replacing_file(path) as temporary:
+        figure.savefig(temporary)
+    return path
+
+
+def _confusion(name: str, result: Mapping[str, Any]) -> Any:
+    counts = np.asarray(result["confusion"])
+    columns = [*result["classes"], "abstained"]
+    if not result["abstained"]:
+        counts, columns = counts[:, :-1], columns[:-1]
+    part = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = _new_figure(1.6 + 0.95 * len(columns), 1.8 + 0.7 * len(result["classes"]))
+    axes = figure.add_subplot()
+    axes.imshow(part, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    axes.set_yticks(range(len(result["classes"])), result["classes"])
+    axes.set(xlabel="answer", ylabel="truth", title=f"{name}: accuracy {percent(result['accuracy'])}")
+    for (row, column), n in np.ndenumerate(counts):
+        axes.text(
+            column, row, f"{n:,}", ha="center", va="center", color="white" if part[row, column] > 0.5 else "black"
+        )
+    return figure
+
+
+def _accuracy(title: str, groups: Sequence[Mapping[str, Any]]) -> Any:
+    value = np.array([g["accuracy"]["value"] for g in groups])
+    low, high = np.array([g["accuracy"]["ci95"] for g in groups]).T
+    figure = _new_figure(7.0, 3.6)
+    axes = figure.add_subplot()
+    axes.errorbar(
+        range(len(groups)), 100 * value, yerr=100 * np.stack([value - low, high - value]), fmt="o-", capsize=4
+    )
+    axes.set_xticks(range(len(groups)), [f"{g['name']}\nn = {g['accuracy']['total']:,}" for g in groups])
+    axes.set(ylabel="accuracy, % (with 95 % interval)", title=f"Accuracy by {title}")
+    axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def _calibration(result: Mapping[str, Any]) -> Any:
+    full = [i for i, n in enumerate(result["counts"]) if n]
+    figure = _new_figure(4.6, 4.4)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="gray", linestyle=":", label="honest")
+    axes.plot([result["claimed"][i] for i in full], [result["observed"][i] for i in full], "o-", label="this model")
+    axes.set(xlabel="top score", ylabel="share that is right", title=f"Calibration error {percent(result['ece'])}")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def _draw_strip(axes: Any, strip: Strip) -> None:
+    seconds = np.arange(strip.samples_uv.size) / strip.fs_hz
+    level_mv = (strip.samples_uv.astype(np.float64) - np.median(strip.samples_uv)) / 1000
+    low, high = np.floor(min(level_mv.min(), -0.8) * 2) / 2, np.ceil(max(level_mv.max(), 1.0) * 2) / 2
+    for step, width in ((0.04, 0.2), (0.2, 0.6)):  # a box is as long as 2.5 times its height in mV
+        axes.vlines(np.arange(0, seconds[-1] + step, step), low, high, color="#eeb6ae", linewidth=width)
+        axes.hlines(np.arange(low, high + step, step * 2.5), 0, seconds[-1], color="#eeb6ae", linewidth=width)
+    axes.plot(seconds, level_mv, color="black", linewidth=0.8)
+    axes.set(xlim=(0, seconds[-1]), ylim=(low, high), xticks=[], yticks=[])
+    axes.set_title(f"{strip.title}  {strip.note}", fontsize=9, loc="left")
+    axes.set_aspect(0.4)  # 25 mm/s against 10 mm/mV
+
+
+def _slug(text: str) -> str:
+    return "_".join(text.lower().split())
