@@ -11,8 +11,8 @@ from typing import Any
 
 from .. import __version__
 from ..bundle import Manifest
-from ..graph.ir import Conv1D, Dense, DepthwiseConv1D, MaxPool1D, Softmax, Tensor
-from ..graph.plan import LineOp, LineStep, MeanGather, Plan
+from ..graph.ir import Dense, Softmax, Tensor
+from ..graph.plan import LineStep, MeanGather, Plan, buffers, line_kind, line_names, results
 from . import constants, ctext
 from .template import render
 
@@ -28,8 +28,8 @@ def native_source(plan: Plan, manifest: Manifest) -> str:
     mean = gather if isinstance(gather, MeanGather) else None
     lines = [_line_context(name, step) for name, step in zip(names, plan.lines, strict=True)]
     if not isinstance(gather, MeanGather):
-        lines.append(_line("window", gather.source, gather.source.shape[0]))
-    head_constants, head_calls, head_buffers = _head(plan)
+        lines.append(_line("window", gather.source))
+    head_constants, head_calls = _head(plan)
     return render(
         "native.c.j2",
         version=__version__,
@@ -42,15 +42,11 @@ def native_source(plan: Plan, manifest: Manifest) -> str:
         window=graph.input.shape[0],
         hop=plan.hop,
         leads=graph.input.shape[1],
-        classes=graph.output.shape[0],
+        classes=graph.output.shape[-1],
         constants=[*map(constants.line_constants, names, plan.lines), *_gather_constants(plan), *head_constants],
         lines=lines,
         mean=mean and {"blocks": mean.blocks, "channels": mean.op.input.shape[1]},
-        buffers=[
-            *(line["buffer"] for line in lines),
-            *([_buffer("column", (mean.op.input.shape[1],))] if mean else []),
-            *head_buffers,
-        ],
+        buffers=_buffer_contexts(plan),
         streams=plan.streams,
         overlaps=plan.overlaps,
         steps=_steps(plan, names),
@@ -60,9 +56,9 @@ def native_source(plan: Plan, manifest: Manifest) -> str:
     )
 
 
-def line_names(plan: Plan) -> list[str]:
-    """conv1, depthwise2, ...: kind and place in the chain, since a graph's own names are paths of Python objects."""
-    return [f"{_kind(step.op)}{index}" for index, step in enumerate(plan.lines, 1)]
+def buffer_bytes(plan: Plan) -> int:
+    """Bytes behind the lines, sums and vectors of the state."""
+    return sum(count for _, _, count in buffers(plan))
 
 
 def stream_note(plan: Plan) -> str:
@@ -74,33 +70,21 @@ def stream_note(plan: Plan) -> str:
     return "Streams: each window is a fresh start."
 
 
-def _kind(op: LineOp) -> str:
-    if isinstance(op, Conv1D):
-        return "conv"
-    if isinstance(op, DepthwiseConv1D):
-        return "depthwise"
-    return "max_pool" if isinstance(op, MaxPool1D) else "average_pool"
-
-
-def _buffer(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
-    """An int8 array of whole words, so that the one after it begins on a word as well."""
-    count = math.prod(shape)
-    return {"name": name, "size": -(-count // 4) * 4, "shape": f"({', '.join(map(str, shape))})"}
-
-
-def _line(name: str, source: Tensor, span: int, *, pad: int = 0, pad_value: int = 0) -> dict[str, Any]:
+def _line(name: str, source: Tensor, *, pad: int = 0, pad_value: int = 0) -> dict[str, Any]:
     channels = source.shape[1]
-    return {
-        "name": name,
-        "channels": channels,
-        "pad_before": pad,
-        "pad_value": pad_value if pad else 0,
-        "buffer": _buffer(f"{name}_columns", (span, channels)),
-    }
+    return {"name": name, "channels": channels, "pad_before": pad, "pad_value": pad_value if pad else 0}
 
 
 def _line_context(name: str, step: LineStep) -> dict[str, Any]:
-    return _line(name, step.op.input, step.span, pad=step.pad_before, pad_value=step.pad_value)
+    return _line(name, step.op.input, pad=step.pad_before, pad_value=step.pad_value)
+
+
+def _buffer_contexts(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "size": count, "shape": f"({', '.join(map(str, shape))})"}
+        for name, shape, count in buffers(plan)
+        if name != "mean_sums"
+    ]
 
 
 def _steps(plan: Plan, names: list[str]) -> list[dict[str, Any]]:
@@ -113,7 +97,7 @@ def _steps(plan: Plan, names: list[str]) -> list[dict[str, Any]]:
             "name": name,
             "comment": _step_comment(step),
             "guard": f"from <= {index} && " if padded and index < len(names) - 1 else "",
-            "function": f"ecg_{_kind(step.op)}_push_s8",
+            "function": f"ecg_{line_kind(step)}_push_s8",
             "out": out,
             "tables": [
                 {"name": f"{name}_{suffix}", "count": table.output.shape[1]}
@@ -150,28 +134,28 @@ def _gather_constants(plan: Plan) -> list[str]:
     return [f"static const ecg_steps_t window_steps = {{.span = {span}, .stride = {gather.stride}}};"]
 
 
-def _head(plan: Plan) -> tuple[list[str], list[str], list[dict[str, Any]]]:
-    """Constants, calls and buffers of what makes scores of what was gathered; the last result is the caller's."""
-    mean = plan.gather if isinstance(plan.gather, MeanGather) else None
-    results = ([mean.op] if mean else []) + [op for op in plan.head if isinstance(op, Dense | Softmax)]
-    names = [f"{type(op).__name__.lower()}{index or ''}" for index, op in enumerate(results)]
-    outs = [*(f"s->{name}_out" for name in names[:-1]), "scores"]
+def _head(plan: Plan) -> tuple[list[str], list[str]]:
+    """Constants and calls of what makes scores of what was gathered; the last result is the caller's."""
+    names = [name for name, _ in results(plan)]
+    places = iter([*((name, f"s->{name}_out") for name in names[:-1]), *((name, "scores") for name in names[-1:])])
     texts: list[str] = []
-    calls = [f"ecg_mean_s8(&mean, &s->mean, {outs[0]});"] if mean else []
-    if not results:
+    calls: list[str] = []
+    held = "s->window_columns"  # where the last values are
+    if isinstance(plan.gather, MeanGather):
+        _, held = next(places)
+        calls.append(f"ecg_mean_s8(&mean, &s->mean, {held});")
+    elif not names:  # the scores are what was gathered
+        held = "scores"
         calls.append("memcpy(scores, s->window_columns, CLASSES);")
-    place, held = (0, outs[0]) if mean else (-1, "s->window_columns" if results else "scores")
     for index, op in enumerate(plan.head):
         if isinstance(op, Dense | Softmax):
-            place += 1
-            kind = "dense" if isinstance(op, Dense) else "softmax"
-            texts.append(constants.head_constants(names[place], op))
-            calls.append(f"ecg_{kind}_s8(&{names[place]}, {held}, {outs[place]});")
-            held = outs[place]
+            name, out = next(places)
+            texts.append(constants.head_constants(name, op))
+            calls.append(f"ecg_{type(op).__name__.lower()}_s8(&{name}, {held}, {out});")
+            held = out
         else:
             texts.append(constants.table_constant(f"head{index}", op))
             calls.append(f"ecg_lookup_s8(head{index}_table, {held}, {math.prod(op.output.shape)});")
-    if not mean and plan.overlaps:
+    if not isinstance(plan.gather, MeanGather) and plan.overlaps:
         calls.append("ecg_line_drop(&s->window, window_steps);")
-    buffers = [_buffer(f"{name}_out", op.output.shape) for name, op in zip(names[:-1], results, strict=False)]
-    return texts, calls, buffers
+    return texts, calls

@@ -4,8 +4,8 @@ A layer over time keeps the columns it will need again in a line of `span` colum
 full, then lets `stride` columns go. Steps run in a chain up to the gather, where time ends (the mean over a window, or
 the window's columns themselves); the head turns what was gathered into scores, once a window.
 
-In a stream, windows begin every `hop` columns. Where they overlap, a column is computed once for all of them: that needs
-every layer's stride to keep in step with the hop, and no padding, since a window's edge lies in the middle of its
+In a stream, windows begin every `hop` columns. Where they overlap, a column is computed once for all of them: that
+needs every layer's stride to keep in step with the hop, and no padding, since a window's edge lies in the middle of its
 neighbour. Where they do not overlap (hop = window) every graph streams: each window is a fresh start.
 """
 
@@ -38,6 +38,12 @@ HeadOp = Dense | Softmax | Relu | Logistic
 
 SUPPORTED = ("Conv1D", "DepthwiseConv1D", "MaxPool1D", "AveragePool1D", "Mean", "Dense", "Softmax", "Logistic", "Relu")
 VECTOR_OPS = ("Dense", "Softmax", "Logistic", "Relu")
+_KINDS = {
+    "Conv1D": "conv",
+    "DepthwiseConv1D": "depthwise",
+    "MaxPool1D": "max_pool",
+    "AveragePool1D": "average_pool",
+}
 LIMIT = 32767  # columns of a line, channels: what int16_t counts hold
 
 
@@ -123,31 +129,50 @@ def make_plan(graph: Graph, *, hop: int) -> Plan:
     return Plan(graph, hop, tuple(lines), gather, head, overlaps, None if abuts else overlap_obstacle)
 
 
-def dense_input(plan: Plan) -> int:
-    """Values that the head's first op reads."""
-    shape = plan.gather.op.output.shape if isinstance(plan.gather, MeanGather) else plan.gather.source.shape
-    return math.prod(shape)
+def line_count(plan: Plan) -> int:
+    """Layers that keep columns, the window's own line included."""
+    return len(plan.lines) + (0 if isinstance(plan.gather, MeanGather) else 1)
 
 
-def state_bytes(plan: Plan, *, pointer_bytes: int = 4) -> int:
-    """RAM of the generated engine: what sizeof gives for its state on a core whose widest alignment is 4 bytes."""
-    line = pointer_bytes + 4
-    total = sum(line + _up4(step.span * step.op.input.shape[1]) for step in plan.lines)
-    if isinstance(plan.gather, MeanGather):
-        channels = plan.gather.op.input.shape[1]
-        total += pointer_bytes + 4 + 4 * plan.gather.blocks * channels + _up4(channels)
+def buffers(plan: Plan) -> list[tuple[str, tuple[int, ...], int]]:
+    """(name, shape, bytes) of all memory behind lines, sums and vectors: columns and vectors of int8, sums of int32.
+
+    Each takes whole words, so that the next one begins on a word.
+    """
+    found: list[tuple[str, tuple[int, ...], int]] = []
+
+    def add(name: str, *shape: int, width: int = 1) -> None:
+        found.append((name, shape, _up4(math.prod(shape) * width)))
+
+    gather = plan.gather
+    if isinstance(gather, MeanGather):
+        add("mean_sums", gather.blocks, gather.op.input.shape[1], width=4)
+    for name, step in zip(line_names(plan), plan.lines, strict=True):
+        add(f"{name}_columns", step.span, step.op.input.shape[1])
+    if isinstance(gather, MeanGather):
+        add("column", gather.op.input.shape[1])
     else:
-        length, channels = plan.gather.source.shape
-        total += line + _up4(length * channels)
-    total += sum(_up4(tensor.shape[0]) for tensor in head_buffers(plan))
-    return total + (4 if plan.streams else 0)
+        add("window_columns", *gather.source.shape)
+    for name, op in results(plan)[:-1]:  # the last one is the caller's
+        add(f"{name}_out", *op.output.shape)
+    return found
 
 
-def head_buffers(plan: Plan) -> tuple[Tensor, ...]:
-    """Vectors of the head that need memory: the mean, and every result but the last, which goes to the caller."""
-    first = (plan.gather.op.output,) if isinstance(plan.gather, MeanGather) else ()
-    results = tuple(op.output for op in plan.head if isinstance(op, Dense | Softmax))
-    return (first + results)[:-1]
+def line_names(plan: Plan) -> list[str]:
+    """conv1, depthwise2, ...: kind and place in the chain, since a graph's own names are paths of Python objects."""
+    return [f"{_KINDS[type(step.op).__name__]}{place}" for place, step in enumerate(plan.lines, 1)]
+
+
+def line_kind(step: LineStep) -> str:
+    """The op's name in C: ecg_<kind>_push_s8."""
+    return _KINDS[type(step.op).__name__]
+
+
+def results(plan: Plan) -> list[tuple[str, Mean | Dense | Softmax]]:
+    """(name, op) of what gives a vector, in order; elementwise ops change the vector before them in place."""
+    ops: list[Mean | Dense | Softmax] = [plan.gather.op] if isinstance(plan.gather, MeanGather) else []
+    ops += [op for op in plan.head if isinstance(op, Dense | Softmax)]
+    return [(f"{type(op).__name__.lower()}{place or ''}", op) for place, op in enumerate(ops)]
 
 
 def _up4(count: int) -> int:

@@ -1,0 +1,122 @@
+"""What an image needs of a board, estimated before anything is compiled. Layer: codegen; imports errors, graph.
+
+Model sizes are exact: weights, tables and state of this graph. Code sizes are measured once and stated below; they
+differ with compiler and core by some 10 %: an estimate refuses what cannot fit, and the build decides the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import BudgetError
+from ..graph.ir import Conv1D, Dense, DepthwiseConv1D
+from ..graph.plan import MeanGather, Plan, buffers, line_count
+from .image import Model
+
+# Flash of code, bytes. Source: the benchmark of TFLM 90b983c2b on a Cortex-M4, the models and the 2.4 KB harness taken
+# off: 37.5 KB with reference kernels, 46.6 KB to 53.9 KB with CMSIS-NN's int8 kernels.
+TFLM_CODE_BYTES = 54_000
+NATIVE_CODE_BYTES = 4_000  # the kernels of ecg_ops*.c
+CORE_CODE_BYTES = 12_000  # wire, prepare, self-test, C library
+# RAM beside the engine: the core's state, its stack, the rings of prepare for each lead.
+CORE_RAM_BYTES = 3_500
+LEAD_RAM_BYTES = 1_100
+_LINE_BYTES = 8  # ecg_line_t and ecg_sums_t on a 32-bit core
+_DESCRIPTOR_BYTES = 40  # of one layer
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a board has."""
+
+    board: str
+    flash_bytes: int
+    ram_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one engine's image needs: of flash model and code, of RAM engine and core."""
+
+    engine: str
+    model_flash_bytes: int
+    code_flash_bytes: int
+    scratch_bytes: int  # for the largest model
+    other_ram_bytes: int  # core, prepare, and the window that an engine without push needs
+
+    @property
+    def flash_bytes(self) -> int:
+        """All of it."""
+        return self.model_flash_bytes + self.code_flash_bytes
+
+    @property
+    def ram_bytes(self) -> int:
+        """All of it."""
+        return self.scratch_bytes + self.other_ram_bytes
+
+
+def native_need(models: list[Model]) -> Need | None:
+    """None when one of the models has no native engine."""
+    plans = [model.plan for model in models if model.plan is not None]
+    if len(plans) < len(models):
+        return None
+    windows = [0 if plan.streams else plan.graph.input.shape[0] * plan.graph.input.shape[1] for plan in plans]
+    return Need(
+        "native",
+        sum(model_flash_bytes(plan) for plan in plans),
+        NATIVE_CODE_BYTES + CORE_CODE_BYTES,
+        max(state_bytes(plan) for plan in plans),
+        _core_ram(models) + max(windows),
+    )
+
+
+def tflm_need(models: list[Model]) -> Need | None:
+    """With CMSIS-NN, the kernels an Arm board gets. None when one of the models has no measured arena."""
+    arenas = [model.arena for model in models if model.arena is not None]
+    if len(arenas) < len(models):
+        return None
+    windows = [model.bundle.manifest.window * model.bundle.manifest.leads for model in models]
+    return Need(
+        "tflm",
+        sum(len(model.data) for model in models),
+        TFLM_CODE_BYTES + CORE_CODE_BYTES,
+        max(arena.reference + arena.cmsis_nn for arena in arenas) + 16,
+        _core_ram(models) + max(windows),
+    )
+
+
+def require_room(need: Need, limits: Limits) -> None:
+    """Refuse a board that is too small.
+
+    Raises:
+        BudgetError: flash or RAM; the line says how much is needed and how much there is.
+    """
+    for what, needed, there in (
+        ("flash", need.flash_bytes, limits.flash_bytes),
+        ("RAM", need.ram_bytes, limits.ram_bytes),
+    ):
+        if needed > there:
+            raise BudgetError(
+                f"board {limits.board} has {there} bytes of {what}; "
+                f"the {need.engine} engine needs about {needed} with this model"
+            )
+
+
+def model_flash_bytes(plan: Plan) -> int:
+    """Weights, biases, multipliers, shifts, tables and descriptors of the generated C."""
+    total = 0
+    for op in plan.graph.ops:
+        total += _DESCRIPTOR_BYTES
+        if isinstance(op, Conv1D | DepthwiseConv1D | Dense):
+            total += op.weights.size + 9 * op.bias.size  # two int32 and an int8 a unit
+    return total + 256 * (sum(len(step.tables) for step in plan.lines))
+
+
+def state_bytes(plan: Plan) -> int:
+    """RAM of the generated engine on a 32-bit core."""
+    sums = 1 if isinstance(plan.gather, MeanGather) else 0
+    return _LINE_BYTES * (line_count(plan) + sums) + sum(count for _, _, count in buffers(plan)) + 4
+
+
+def _core_ram(models: list[Model]) -> int:
+    return CORE_RAM_BYTES + LEAD_RAM_BYTES * max(model.bundle.manifest.leads for model in models)

@@ -1,0 +1,111 @@
+"""Known answers for the boot self-test: windows as polylines, and what the golden model answers. Layer: codegen.
+
+A window is a made-up ECG of few knots, so that it costs some 200 bytes of flash and still drives filter and model like
+a real one. Of many candidates those are taken whose scores are least saturated: scores near a tie move with any wrong
+bit, where a confident 127 hides it. The model's sha256 is the seed, so an export is the same bytes each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph.interpret import run
+from ..graph.ir import Graph
+
+Preparation = Callable[[NDArray[np.int16]], NDArray[np.int8]]  # (n, length) uV -> (n, length) columns of one lead
+
+CANDIDATES = 48
+KEPT = 3
+MAX_STEP = 32767  # samples between two knots
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """One known answer."""
+
+    knots: tuple[tuple[int, int], ...]  # (samples from the knot before, level in uV); the samples add up to the window
+    scores: tuple[int, ...]
+
+
+def make_selftests(graph: Graph, fs_hz: int, prepare: Preparation) -> tuple[SelfTest, ...]:
+    """The known answers of a model.
+
+    Args:
+        graph: int8.
+        fs_hz: its rate.
+        prepare: what turns isolated windows into columns.
+
+    Returns:
+        KEPT of them, with different winners where the candidates have any.
+    """
+    random = np.random.default_rng(np.frombuffer(bytes.fromhex(graph.sha256), np.uint32))
+    length, leads = graph.input.shape
+    polylines = [_pseudo_ecg(random, length, fs_hz) for _ in range(CANDIDATES)]
+    samples_uv = np.stack([expand(knots) for knots in polylines])
+    columns = np.repeat(prepare(samples_uv)[:, :, None], leads, axis=2)
+    scores = run(graph, columns)
+    return tuple(SelfTest(polylines[i], tuple(scores[i].tolist())) for i in _least_saturated(scores))
+
+
+def expand(knots: tuple[tuple[int, int], ...]) -> NDArray[np.int16]:
+    """(length,) uV: from level 0, each knot is reached linearly; the division truncates towards zero, as C's does."""
+    before = 0
+    pieces = []
+    for samples, level in knots:
+        steps = (level - before) * np.arange(1, samples + 1, dtype=np.int64)
+        pieces.append(before + np.sign(steps) * (np.abs(steps) // samples))
+        before = level
+    polyline: NDArray[np.int16] = np.concatenate(pieces).astype(np.int16)
+    return polyline
+
+
+def _least_saturated(scores: NDArray[np.int8]) -> list[int]:
+    """Indices of the KEPT rows to take: small largest scores first, and one of each winner before a second."""
+    order = np.argsort(scores.max(axis=1), kind="stable").tolist()
+    winners: list[int] = []
+    first: list[int] = []
+    again: list[int] = []
+    for i in order:
+        winner = int(scores[i].argmax())
+        (again if winner in winners else first).append(i)
+        winners.append(winner)
+    return (first + again)[:KEPT]
+
+
+def _pseudo_ecg(random: np.random.Generator, length: int, fs_hz: int) -> tuple[tuple[int, int], ...]:
+    """Beats of nine knots each: P, Q, R, S, J, the ST segment, T and the baseline, all of random size."""
+    period_s = random.uniform(0.45, 1.3)
+    p_uv, r_uv, st_uv, t_uv = random.normal((120, 900, 0, 250), (60, 350, 150, 250))
+    wander_uv, noise_uv = random.uniform(0, 200), random.uniform(0, 40)
+    shape = (  # s from the beat's beginning, uV
+        (0.00, 0.0), (0.05, p_uv), (0.10, 0.0), (0.15, -0.1 * r_uv), (0.18, r_uv), (0.21, -0.2 * r_uv), (0.24, st_uv),
+        (0.32, st_uv), (0.40, st_uv / 2 + t_uv), (0.48, 0.0),
+    )  # fmt: skip
+    scale = min(1.0, period_s / 0.6)  # a fast heart has short waves
+    times, levels, start = [], [], -random.uniform(0, period_s)
+    while start * fs_hz < length:
+        times += [start + at * scale for at, _ in shape]
+        levels += [level + random.normal(0, noise_uv) + wander_uv * np.sin(start) for _, level in shape]
+        start += period_s * random.normal(1.0, 0.08)
+    return _knots(
+        np.round(np.array(times) * fs_hz).astype(int), np.round(np.clip(levels, -6000, 6000)).astype(int), length
+    )
+
+
+def _knots(at: NDArray[np.int_], level_uv: NDArray[np.int_], length: int) -> tuple[tuple[int, int], ...]:
+    """Points of a polyline -> knots that fill exactly `length` samples; points that leave no step are dropped."""
+    knots: list[tuple[int, int]] = []
+    done = 0
+    for end, level in zip([*at.tolist(), length], [*level_uv.tolist(), 0], strict=True):
+        end = min(end, length)
+        while end - done > MAX_STEP:
+            knots.append((MAX_STEP, level))
+            done += MAX_STEP
+        if end > done:
+            knots.append((end - done, level))
+            done = end
+    return tuple(knots)

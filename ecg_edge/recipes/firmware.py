@@ -1,0 +1,66 @@
+"""Bundles become a firmware folder. Layer: recipes; composes codegen, signal and device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ecg_edge.bundle import Bundle
+from ecg_edge.codegen import project
+from ecg_edge.codegen.budget import Limits
+from ecg_edge.codegen.selftest import Preparation
+from ecg_edge.signal.prepare import Prepare, prepare
+
+
+def export(
+    bundle: Bundle | Sequence[Bundle],
+    out: Path,
+    *,
+    engine: str = "native",
+    board: str | None = None,
+    force: bool = False,
+) -> project.ExportReport:
+    """Write the firmware folder of a bundle, or of an image of several.
+
+    Args:
+        bundle: the model, or the models in the order the wire numbers them.
+        out: the folder.
+        engine: "native" or "tflm".
+        board: name of a board of boards.toml; None: no board's limits are checked.
+        force: replace an older export.
+
+    Raises:
+        EcgEdgeError: see `codegen.project.export`; or no such board.
+    """
+    bundles = [bundle] if isinstance(bundle, Bundle) else list(bundle)
+    limits = None if board is None else board_limits(board)
+    return project.export(
+        bundles,
+        out,
+        engine=engine,
+        make_preparation=make_preparation,
+        board=board or "generic",
+        limits=limits,
+        force=force,
+    )
+
+
+def make_preparation(parameters: dict[str, Any]) -> Preparation:
+    """A manifest's prepare parameters -> the function that prepares isolated windows."""
+    return partial(prepare, p=Prepare.from_manifest(parameters))
+
+
+def board_limits(board: str) -> Limits | None:
+    """What a board has; None for the host, which has enough.
+
+    Raises:
+        DeviceError: no board of that name.
+    """
+    if board == "host":
+        return None
+    from ecg_edge.device.boards import find_board
+
+    found = find_board(board)
+    return Limits(board, found.flash_bytes, found.ram_bytes)
