@@ -120,9 +120,7 @@ class _Judge:
         spare = source[0] + op.pad_before + op.pad_after - (taps - 1) * dilation - 1
         if len(source) != 2 or spare < 0 or out != (spare // op.stride + 1, channels):
             self.fail(f"gives {out} from {source}; its {taps} taps and stride {op.stride} give something else")
-        if op.pad_before + op.pad_after and (
-            op.padding == "VALID" or max(op.pad_before, op.pad_after) >= taps * dilation
-        ):
+        if max(op.pad_before, op.pad_after) > (0 if op.padding == "VALID" else (taps - 1) * dilation):
             self.fail(f"pads {op.pad_before} and {op.pad_after} columns with {op.padding} padding and {taps} taps")
 
     def integers(self) -> None:

@@ -66,6 +66,7 @@ class Context:
         self.ops: list[Op] = []
         self._where = ""  # the operator at work, for errors
         self._held: dict[int, Tensor] = {}  # raw index -> the IR tensor that holds its numbers
+        self._pads: dict[int, tuple[Tensor, int, int]] = {}  # raw index of a PAD's output -> what it pads
         self._names: set[str] = set()
         self._kinds: dict[str, int] = {}
 
@@ -160,21 +161,42 @@ class Context:
         self._held[op.inputs[position]] = out
         return out
 
+    def take_padded(self, op: RawOp) -> tuple[Tensor, int, int]:
+        """A convolution's input, and the columns that a PAD op wants around it."""
+        self.tensor(op, 0, "input")
+        return self._pads[op.inputs[0]] if op.inputs[0] in self._pads else (self.take(op), 0, 0)
+
+    def pad(self, op: RawOp, held: Tensor, before: int, after: int) -> None:
+        """Fold a PAD: it becomes padding of the convolution that reads it."""
+        self._check_relabelling(op, held)
+        self._pads[op.outputs[0]] = (held, before, after)
+
     def hold(self, index: int) -> Tensor:
         """The IR tensor that holds a raw tensor's numbers, whatever its shape."""
+        if index in self._pads:
+            self.fail(f"reads {self.raw.tensors[index].name!r}, which PAD gives; supported: PAD before a convolution")
         if index not in self._held:
             self.fail(f"tensor {self.raw.tensors[index].name!r} is used before any op computes it")
         return self._held[index]
 
     def alias(self, op: RawOp) -> None:
-        """Drop a mere relabelling: its output is its input."""
+        """Drop a mere relabelling: its output is its input, padding that waits for its convolution included."""
         source, out = self.tensor(op, 0, "input"), self.result(op)
-        held = self.hold(op.inputs[0])
-        if _count(self.column_shape(source)) != _count(self.column_shape(out)):
+        pads = self._pads.get(op.inputs[0])
+        held = pads[0] if pads else self.hold(op.inputs[0])
+        self._check_relabelling(op, held)
+        before, after = self.column_shape(source), self.column_shape(out)
+        if _count(before) != _count(after) or (pads and before != after):
             self.fail(f"{list(source.shape)} cannot become {list(out.shape)}")
+        if pads:
+            self._pads[op.outputs[0]] = pads
+        else:
+            self._bind(op, held)
+
+    def _check_relabelling(self, op: RawOp, held: Tensor) -> None:
+        source, out = self.tensor(op, 0, "input"), self.result(op)
         if out.dtype != source.dtype or self.activation_quant(out) != held.quant:
             self.fail(f"tensor {out.name!r} has another type or quantization than {source.name!r}")
-        self._bind(op, held)
 
     def give(self, op: RawOp, like: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
         """The operator's output, of the type of its input.

@@ -133,7 +133,8 @@ def softmax(op: ir.Softmax, x: Int8s) -> Int8s:
     product = (scale * exponent + (1 << 30)) >> 31
     shift = bits_over_unit + 31 - 8  # at least 11, since the sum is 1 or more
     rounded = (product + (np.int64(1) << (shift - 1))) >> shift  # no negative numbers here
-    return np.clip(rounded - 128, -128, 127).astype(np.int8)
+    out: Int8s = np.clip(rounded - 128, -128, 127).astype(np.int8)
+    return out
 
 
 @lru_cache(maxsize=16)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DType = Literal["int8", "int32", "float32"]
-Padding = Literal["VALID", "SAME"]
+Padding = Literal["VALID", "SAME", "EXPLICIT"]  # EXPLICIT: a PAD op, folded into the convolution after it
 Activation = Literal["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]
 Weights = NDArray[Any]  # int8 weights and int32 biases in an int8 graph; float32 in a float graph; read-only
 Int32s = NDArray[np.int32]

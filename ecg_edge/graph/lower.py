@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ..errors import UnsupportedOpError
 from . import ir, quant
 from .context import Context, clamp, requantization, zero_point
-from .lower_window import lower_average_pool, lower_conv, lower_depthwise, lower_max_pool, one_tap_conv
+from .lower_window import lower_average_pool, lower_conv, lower_depthwise, lower_max_pool, lower_pad, one_tap_conv
 from .raw import RawModel, RawOp
 
 _ADD_LEFT_SHIFT = 20  # TFLM's for int8
@@ -22,12 +22,14 @@ def lower(raw: RawModel, *, name: str) -> ir.Graph:
         GraphError: a rule broken; the message names the operator or the tensor.
     """
     ctx = Context(raw, name)
-    for index, op in enumerate(raw.ops):
-        if op.code not in _LOWERINGS:
-            raise UnsupportedOpError(op.code, index, supported=SUPPORTED_OPS)
     if len(raw.inputs) != 1 or len(raw.outputs) != 1 or min(*raw.inputs, *raw.outputs) < 0:
         ctx.fail(f"{len(raw.inputs)} inputs and {len(raw.outputs)} outputs; supported: one of each")
     graph_input = ctx.enter_input(raw.inputs[0])
+    if raw.ops and raw.ops[0].code == "QUANTIZE":
+        ctx.fail(f"tensor {graph_input.name!r} is {graph_input.dtype}: convert with int8 input and output")
+    for index, op in enumerate(raw.ops):
+        if op.code not in _LOWERINGS:
+            raise UnsupportedOpError(op.code, index, supported=SUPPORTED_OPS)
     for index, op in enumerate(raw.ops):
         ctx.enter(index, op)
         _LOWERINGS[op.code](ctx, op)
@@ -183,6 +185,7 @@ _LOWERINGS: Mapping[str, Callable[[Context, RawOp], None]] = {
     "LOGISTIC": _logistic,
     "MAX_POOL_2D": lower_max_pool,
     "MEAN": _mean,
+    "PAD": lower_pad,
     "REDUCE_MAX": _reduce_max,
     "RELU": _relu,
     "RELU6": _relu6,

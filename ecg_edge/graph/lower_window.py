@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ def lower_conv(ctx: Context, op: RawOp) -> None:
     """CONV_2D with a kernel (1, k) or (k, 1)."""
     source, w = ctx.tensor(op, 0, "input"), ctx.tensor(op, 1, "weights")
     axis = ctx.time_axis(source)
-    x = ctx.take(op)
+    x, *pads = ctx.take_padded(op)
     weights = ctx.constant(w, dtypes=["INT8" if x.dtype == "int8" else "FLOAT32"])
     if weights.ndim != 4 or min(weights.shape) < 1:
         ctx.fail(f"weights {w.name!r} have shape {list(weights.shape)}; expected (out, height, width, in)")
@@ -26,7 +26,7 @@ def lower_conv(ctx: Context, op: RawOp) -> None:
     if channels != x.shape[1]:
         ctx.fail(f"weights take {channels} channels, the input has {x.shape[1]}; supported: ungrouped convolutions")
     taps = _taps(ctx, weights.shape[1:3], axis)
-    fields, length = _window(ctx, op, axis, taps, x.shape[0])
+    fields, length = _window(ctx, op, axis, taps, x.shape[0], pads)
     out = ctx.give(op, x, (length, out_count))
     _check_channels(ctx, ctx.result(op), out_count)
     weight_quant = ctx.weight_quant(w, axis=0, channels=out_count, ir_axis=0) if x.quant else None
@@ -40,7 +40,7 @@ def lower_depthwise(ctx: Context, op: RawOp) -> None:
     """DEPTHWISE_CONV_2D of multiplier 1; of any multiplier on one channel, which is an ordinary convolution."""
     source, w = ctx.tensor(op, 0, "input"), ctx.tensor(op, 1, "weights")
     axis = ctx.time_axis(source)
-    x = ctx.take(op)
+    x, *pads = ctx.take_padded(op)
     weights = ctx.constant(w, dtypes=["INT8" if x.dtype == "int8" else "FLOAT32"])
     if weights.ndim != 4 or min(weights.shape) < 1 or weights.shape[0] != 1:
         ctx.fail(f"weights {w.name!r} have shape {list(weights.shape)}; expected (1, height, width, channels)")
@@ -48,7 +48,7 @@ def lower_depthwise(ctx: Context, op: RawOp) -> None:
     if channels != x.shape[1] and x.shape[1] != 1:
         ctx.fail(f"gives {channels} channels from {x.shape[1]}; supported: depth multiplier 1, or one input channel")
     taps = _taps(ctx, weights.shape[1:3], axis)
-    fields, length = _window(ctx, op, axis, taps, x.shape[0])
+    fields, length = _window(ctx, op, axis, taps, x.shape[0], pads)
     out = ctx.give(op, x, (length, channels))
     _check_channels(ctx, ctx.result(op), channels)
     as_conv = x.shape[1] == 1 and channels > 1
@@ -63,6 +63,22 @@ def lower_depthwise(ctx: Context, op: RawOp) -> None:
     ctx.ops.append(
         ir.DepthwiseConv1D(ctx.op_name("depthwise"), x, out, weights.reshape(taps, channels), bias, **fields)
     )
+
+
+def lower_pad(ctx: Context, op: RawOp) -> None:
+    """PAD over time, as Keras' causal padding and ZeroPadding write it: folded into the convolution that reads it."""
+    source = ctx.tensor(op, 0, "input")
+    held = ctx.hold(op.inputs[0])
+    amounts = ctx.constant(ctx.tensor(op, 1, "paddings"), dtypes=["INT32"])
+    rank = len(source.shape)
+    padded_axes = [a for a in range(rank) if amounts.shape == (rank, 2) and amounts[a].any()]
+    if rank < 3 or len(padded_axes) != 1 or not 1 <= padded_axes[0] <= rank - 2 or amounts.min() < 0:
+        ctx.fail(f"pads {source.name!r} by {amounts.tolist()}; supported: columns before and after, over time")
+    before, after = (int(n) for n in amounts[padded_axes[0]])
+    length, channels = ctx.column_shape(source)
+    if ctx.column_shape(ctx.result(op)) != (length + before + after, channels):
+        ctx.fail(f"gives {list(ctx.result(op).shape)} from {list(source.shape)}")
+    ctx.pad(op, held, before, after)
 
 
 def lower_max_pool(ctx: Context, op: RawOp) -> None:
@@ -114,8 +130,14 @@ def _taps(ctx: Context, kernel: tuple[int, ...], axis: int) -> int:
     return kernel[axis - 1]
 
 
-def _window(ctx: Context, op: RawOp, axis: int, taps: int, length: int) -> tuple[dict[str, Any], int]:
-    """(stride, dilation, padding, pad_before and pad_after; output length), as TFLM computes them."""
+def _window(
+    ctx: Context, op: RawOp, axis: int, taps: int, unpadded: int, pads: Sequence[int] = (0, 0)
+) -> tuple[dict[str, Any], int]:
+    """(stride, dilation, padding, pad_before and pad_after; output length), as TFLM computes them.
+
+    `unpadded` is the input's length before the PAD op of `pads` columns, if there is one.
+    """
+    length = unpadded + sum(pads)
     along = "w" if axis == 2 else "h"
     stride, dilation = int(op.options[f"stride_{along}"]), int(op.options.get(f"dilation_{along}", 1))
     if not (1 <= stride < _LIMIT and 1 <= dilation < _LIMIT):
@@ -126,12 +148,15 @@ def _window(ctx: Context, op: RawOp, axis: int, taps: int, length: int) -> tuple
     if out_length < 1:
         ctx.fail(f"reaches over {reach} columns, and its input has {length}")
     pad = max((out_length - 1) * stride + reach - length, 0) if padding == "SAME" else 0
+    before, after = pad // 2 + pads[0], pad - pad // 2 + pads[1]
+    if max(before, after) >= reach:
+        ctx.fail(f"pads {max(before, after)} columns and reaches over {reach}; supported: fewer than it reaches over")
     fields = {
         "stride": stride,
         "dilation": dilation,
-        "padding": padding,
-        "pad_before": pad // 2,
-        "pad_after": pad - pad // 2,
+        "padding": "EXPLICIT" if any(pads) else padding,
+        "pad_before": before,
+        "pad_after": after,
     }
     return fields, out_length
 
