@@ -116,6 +116,7 @@ def signals(draw: st.DrawFn) -> NDArray[np.int16]:
     pieces = []
     for _ in range(draw(st.integers(1, 4))):
         n = draw(st.integers(1, 400))
+        piece: NDArray[np.generic]
         kind = draw(st.sampled_from(["noise", "small", "extremes", "constant", "rail", "ramp"]))
         if kind == "noise":
             piece = rng.integers(-32768, 32768, n)
@@ -196,7 +197,8 @@ def test_the_shipped_parameters_agree_over_a_whole_window(c_prepare: CPrepare) -
     samples = np.clip(drift, -32768, 32767).astype(np.int16)
     answer = c_prepare.run(samples[:, None], p, window=1024)
     np.testing.assert_array_equal(answer.columns[:, 0], prepare(samples, p))
-    assert len(answer.states) == 1024 and answer.states[-1] == window_states(samples, p) == State.OK
+    assert len(answer.states) == 1024
+    assert answer.states[-1] == window_states(samples, p) == State.OK
 
 
 def test_a_line_is_flat_from_the_first_sample_that_has_enough_small_differences(c_prepare: CPrepare) -> None:

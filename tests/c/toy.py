@@ -1,8 +1,8 @@
 """A hand-made image of three toy models, so that the core is tested without the code generator.
 
-`stream` takes columns one by one; `kept` has no push, two leads and overlapping windows; `sparse` has no push and windows
-with room between them. Their engine gives the largest, the smallest and the sum (modulo 256) of the window's columns, plus
-one score per class that depends on the order of columns: enough to notice any column that is missing, doubled or swapped.
+`stream` takes columns one by one; `kept` has no push, two leads and overlapping windows; `sparse` has no push and
+windows with room between them. Their engine gives the largest, the smallest and the sum (modulo 256) of the window's
+columns, and a number that depends on their order: enough to notice a column that is missing, doubled or swapped.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ static ecg_status_t run_kept(void *scratch, const int8_t *window, int8_t *scores
 def toy_image(folder: Path) -> Path:
     """Write ecg_models.h and ecg_models.c into `folder`; returns the .c.
 
-    The known answers are not const and `toy_status`, `toy_late` spoil the engines, so that a test can break what it likes.
+    The known answers are not const, and `toy_status` and `toy_late` spoil the engines: a test breaks what it likes.
     """
     (folder / "ecg_models.h").write_text(
         '#include "ecg_image.h"\n'
@@ -167,7 +167,8 @@ def toy_image(folder: Path) -> Path:
         text.append(f"static const ecg_selftest_t test_{toy.name} = {{knots, {len(KNOTS)}, toy_answers[{number}]}};")
         rows.append(
             f"{{&model_{toy.name}, {{{p.average_log2}, {len(p.fir)}, fir, {p.multiplier}, {p.shift}, {p.zero_point}, "
-            f"{p.flat_samples}, {p.flat_uv}}}, 0.015625f, {p.zero_point}, 0.00390625f, -128, NULL, &test_{toy.name}, 1}}"
+            f"{p.flat_samples}, {p.flat_uv}}}, "
+            f"0.015625f, {p.zero_point}, 0.00390625f, -128, NULL, &test_{toy.name}, 1}}"
         )
     text.append("const ecg_image_model_t ecg_models[] = {\n" + ",\n".join(rows) + "};")
     text.append("const uint8_t ecg_models_count = 3;\n")
