@@ -1,4 +1,4 @@
-"""Open the board that a bench run talks to, and make a virtual one first. Layer: bench; composes codegen and device."""
+"""Open the board that a bench run talks to, and make a virtual one first. Layer: bench; composes recipes and device."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ecg_edge.bundle import Bundle
-from ecg_edge.codegen.project import export
 from ecg_edge.device.client import Device
 from ecg_edge.device.emulator import open_device
+from ecg_edge.recipes.firmware import export
 
 NATIVE = ("virtual:", "virtual:native")  # the same board
 ENGINES = {"virtual:": "native", "virtual:native": "native", "virtual:tflm": "tflm"}
