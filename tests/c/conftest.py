@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from core_bench import core, core_library  # noqa: F401  fixtures of the core's tests
 from numpy.typing import NDArray
 
 from ecg_edge.bundle import Affine, Manifest
