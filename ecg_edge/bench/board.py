@@ -10,6 +10,7 @@ from pathlib import Path
 from ecg_edge.bundle import Bundle
 from ecg_edge.device.client import Device
 from ecg_edge.device.emulator import open_device
+from ecg_edge.errors import DeviceError
 from ecg_edge.recipes.firmware import export
 
 NATIVE = ("virtual:", "virtual:native")  # the same board
@@ -31,7 +32,9 @@ def open_board(url: str, bundle: Bundle) -> Iterator[Device]:
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
         firmware = None
         if url.startswith("virtual:"):
+            if url not in ENGINES:
+                raise DeviceError(f"no virtual board {url}; there are: {', '.join(ENGINES)}")
             firmware = Path(folder) / "firmware"
-            export(bundle, firmware, engine=ENGINES.get(url, "native"), board="host")
+            export(bundle, firmware, engine=ENGINES[url], board="host")
         with open_device(url, firmware) as device:
             yield device

@@ -24,7 +24,9 @@ def bench(
         int | None, typer.Option(metavar="N", help=f"Stream N synthetic windows (the default: {WINDOWS}).")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the synthetic windows.")] = 1,
-    snr_db: Annotated[tuple[float, float], typer.Option(help="Of the synthetic windows, lowest and highest.")] = (
+    snr_db: Annotated[
+        tuple[float, float], typer.Option(metavar="LOW HIGH", help="Of the synthetic windows, uniform between.")
+    ] = (
         12.0,
         30.0,
     ),
@@ -50,6 +52,14 @@ def bench(
 
     Exit code 0: the device's int8 scores, signal states and verdicts are those of the golden model, all of them.
     2: bad input, or a device that cannot be compared. 3: they differ, and the table says where.
+
+    Examples:
+
+      ecg-edge bench ecg5 --synthetic 200 --out build/bench
+
+      ecg-edge bench ecg5 --device /dev/ttyUSB0 --record mitdb/119
+
+      ecg-edge bench build/models/mine --device virtual:tflm --npz test.npz --json
     """
     if sum(given is not None for given in (synthetic, record, npz)) > 1:
         raise EcgEdgeError("bench: --synthetic, --record and --npz are three sources; give one")

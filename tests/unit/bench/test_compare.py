@@ -14,23 +14,20 @@ from numpy.typing import NDArray
 
 from ecg_edge.bench import source as sources
 from ecg_edge.bench.run import Order, run_bench, write_report
-from ecg_edge.bundle import Affine, Bundle, Manifest, save_bundle
+from ecg_edge.bundle import Bundle
 from ecg_edge.device.client import Device
-from ecg_edge.device.fake import FakeDevice, FakeModel, Scores, fake_hello
+from ecg_edge.device.fake import FakeDevice, FakeModel
 from ecg_edge.device.link import FakeLink, Faults, FaultyLink
 from ecg_edge.errors import DeviceError, EcgEdgeError, SignalError
 from ecg_edge.files import json_text
-from ecg_edge.graph import interpret
-from ecg_edge.graph.tflite import read_graph
 from ecg_edge.report.render import bench_text
-from ecg_edge.signal.prepare import Prepare, prepare, scaled_prepare
 from ecg_edge.signal.record import Annotations, Record, write_csv_record, write_wfdb
-from ecg_edge.signal.synth import CLASSES
+from ecg_edge.signal.synth import synthesize
 from ecg_edge.signal.windows import Windows, write_windows
 
-BASELINE = Path(__file__).parents[3] / "shared" / "baseline" / "bench_a.tflite"
+MakeBoard = Callable[..., FakeModel]
 WINDOWS = 12
-FS_HZ = 100  # 360 samples of bench_a are 3.6 s then
+FS_HZ = 100
 
 
 class Quiet:
@@ -39,75 +36,6 @@ class Quiet:
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: None
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """bench_a as a bundle of five classes; weights are random, so its answers are spread over all of int8."""
-    if not BASELINE.is_file():
-        pytest.skip(f"no model to compare: {BASELINE} is not there")
-    model = BASELINE.read_bytes()
-    graph = read_graph(model, name="bench_a")
-    assert graph.input.quant is not None
-    assert graph.output.quant is not None
-    scale, zero = graph.input.quant.scale[0], graph.input.quant.zero_point
-    manifest = Manifest(
-        name="bench_a",
-        version="1",
-        fs_hz=FS_HZ,
-        window=360,
-        hop=90,
-        leads=1,
-        classes=CLASSES,
-        prepare=replace(scaled_prepare(uv_per_lsb=1000 * scale, zero_point=zero, average_log2=6), flat_samples=100)
-        .to_manifest(),
-        input=Affine(scale, zero),
-        output=Affine(graph.output.quant.scale[0], graph.output.quant.zero_point),
-    )  # fmt: skip
-    return save_bundle(tmp_path_factory.mktemp("bundles") / "bench_a", manifest, {"model.tflite": model})
-
-
-def board(bundle: Bundle, *, spoil: Callable[[NDArray[np.int8], int], NDArray[np.int8]] | None = None) -> FakeModel:
-    """What the fake device holds: the bundle's own model, its answers spoilt where a test wants them to be."""
-    m, graph = bundle.manifest, read_graph(bundle.model, name="fake")
-    p = Prepare.from_manifest(m.prepare)
-    count = 0
-
-    def scores(context: NDArray[np.int16]) -> NDArray[np.int8]:
-        nonlocal count
-        columns = prepare(context[:, 0], p)[p.delay : p.delay + m.window]
-        answer: NDArray[np.int8] = interpret.run(graph, columns[None, :, None])[0]
-        count += 1
-        return answer if spoil is None else spoil(answer, count - 1)
-
-    hello = fake_hello(
-        window=m.window,
-        hop=m.hop,
-        delay=p.delay,
-        flat_samples=p.flat_samples,
-        classes=len(m.classes),
-        fs_hz=m.fs_hz,
-        in_scale=float(np.float32(m.input.scale)),
-        in_zero=m.input.zero_point,
-        out_scale=float(np.float32(m.output.scale)),
-        out_zero=m.output.zero_point,
-        sha256=bundle.model_sha256,
-        name=m.name,
-    )
-    return FakeModel(hello, _once(scores), p.flat_uv)
-
-
-def _once(scores: Scores) -> Scores:
-    """A context asked for again (POLL) is answered from memory, so that `count` counts windows."""
-    known: dict[bytes, NDArray[np.int8]] = {}
-
-    def remembered(context: NDArray[np.int16]) -> NDArray[np.int8]:
-        key = context.tobytes()
-        if key not in known:
-            known[key] = scores(context)
-        return known[key]
-
-    return remembered
 
 
 def opener(model: FakeModel, faults: Faults | None = None) -> Callable[[str, Bundle], AbstractContextManager[Device]]:
@@ -129,8 +57,10 @@ def synthetic(bundle: Bundle, count: int = WINDOWS) -> Order:
     return Order(bundle, "fake:", make, host_engine=False, command="pytest")
 
 
-def test_a_board_that_runs_the_model_passes_and_its_report_keeps_the_promised_keys(bundle: Bundle) -> None:
-    run, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board(bundle)))
+def test_a_board_that_runs_the_model_passes_and_its_report_keeps_the_promised_keys(
+    bundle: Bundle, board: MakeBoard
+) -> None:
+    run, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board()))
     pair = report["pairs"]["device_vs_golden"]
     assert (pair["windows"], pair["identical"], pair["argmax_flips"]) == (WINDOWS, WINDOWS, 0)
     assert report["verdict"]["passed"]
@@ -144,11 +74,11 @@ def test_a_board_that_runs_the_model_passes_and_its_report_keeps_the_promised_ke
     assert len(np.unique(run.golden)) > 5  # the comparison is not of constants
 
 
-def test_one_lsb_in_one_window_fails_the_gate_and_is_shown(bundle: Bundle) -> None:
+def test_one_lsb_in_one_window_fails_the_gate_and_is_shown(bundle: Bundle, board: MakeBoard) -> None:
     def spoil(answer: NDArray[np.int8], index: int) -> NDArray[np.int8]:
         return answer + np.array([0, 0, 1, 0, 0], np.int8) if index == 5 and answer[2] < 127 else answer
 
-    _, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board(bundle, spoil=spoil)))
+    _, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board(spoil=spoil)))
     pair = report["pairs"]["device_vs_golden"]
     assert (pair["identical"], pair["lsb_histogram"]["1"], pair["max_abs_lsb"]) == (WINDOWS - 1, 1, 1)
     assert not report["verdict"]["passed"]
@@ -161,8 +91,8 @@ def test_one_lsb_in_one_window_fails_the_gate_and_is_shown(bundle: Bundle) -> No
     }
 
 
-def test_the_same_scores_under_another_state_fail_the_gate(bundle: Bundle) -> None:
-    deaf = replace(board(bundle), flat_uv=-1)  # never sees a flat line
+def test_the_same_scores_under_another_state_fail_the_gate(bundle: Bundle, board: MakeBoard) -> None:
+    deaf = replace(board(), flat_uv=-1)  # never sees a flat line
 
     def flat(progress: sources.Progress) -> sources.Source:
         made = synthetic(bundle).source(progress)
@@ -170,7 +100,7 @@ def test_the_same_scores_under_another_state_fail_the_gate(bundle: Bundle) -> No
         return made
 
     order = replace(synthetic(bundle), source=flat)
-    _, fine = run_bench(order, Quiet(), open_board=opener(board(bundle)))
+    _, fine = run_bench(order, Quiet(), open_board=opener(board()))
     assert fine["verdict"]["passed"]
     assert (fine["states"]["flat"], fine["states"]["abstained"]) == (1, 1)
     _, report = run_bench(order, Quiet(), open_board=opener(deaf))
@@ -180,8 +110,8 @@ def test_the_same_scores_under_another_state_fail_the_gate(bundle: Bundle) -> No
     assert report["flips"]["device_vs_golden"][0]["from"] == "abstained"
 
 
-def test_a_board_with_another_model_is_refused(bundle: Bundle) -> None:
-    model = board(bundle)
+def test_a_board_with_another_model_is_refused(bundle: Bundle, board: MakeBoard) -> None:
+    model = board()
     other = replace(model, hello=replace(model.hello, sha256="cd" * 32))
     with pytest.raises(DeviceError, match="cdcdcdcdcdcd") as caught:
         run_bench(synthetic(bundle), Quiet(), open_board=opener(other))
@@ -189,16 +119,16 @@ def test_a_board_with_another_model_is_refused(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("hop", 45), ("in_zero", 7), ("out_scale", 0.5)])
-def test_a_board_with_other_parameters_is_refused(bundle: Bundle, field: str, value: float) -> None:
-    model = board(bundle)
+def test_a_board_with_other_parameters_is_refused(bundle: Bundle, board: MakeBoard, field: str, value: float) -> None:
+    model = board()
     other = replace(model, hello=replace(model.hello, **{field: value}))  # type: ignore[arg-type]
     with pytest.raises(DeviceError, match=f"{value:g}"):
         run_bench(synthetic(bundle), Quiet(), open_board=opener(other))
 
 
-def test_a_bad_line_costs_repeats_and_changes_no_answer(bundle: Bundle) -> None:
+def test_a_bad_line_costs_repeats_and_changes_no_answer(bundle: Bundle, board: MakeBoard) -> None:
     faults = Faults(drop=3e-4, flip=3e-4, double=3e-4)
-    _, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board(bundle), faults))
+    _, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board(), faults))
     assert report["verdict"]["passed"]
     assert report["link"]["repeats"] + report["link"]["losses"] > 0
 
@@ -213,7 +143,7 @@ def a_minute(seed: int = 2) -> NDArray[np.int16]:
 
 
 def test_a_record_is_streamed_whole_with_its_states_and_counted_by_its_annotations(
-    bundle: Bundle, tmp_path: Path
+    bundle: Bundle, board: MakeBoard, tmp_path: Path
 ) -> None:
     pytest.importorskip("wfdb", reason="WFDB records need wfdb")
     at = np.arange(50, 6000, 83)
@@ -226,7 +156,7 @@ def test_a_record_is_streamed_whole_with_its_states_and_counted_by_its_annotatio
         return sources.record_source(bundle.manifest, folder / "r1", lead=None, raw_uv=False)
 
     order = replace(synthetic(bundle), source=make)
-    run, report = run_bench(order, Quiet(), open_board=opener(board(bundle)))
+    run, report = run_bench(order, Quiet(), open_board=opener(board()))
     windows = (6000 - 360) // 90 + 1
     pair = report["pairs"]["device_vs_golden"]
     assert (pair["windows"], pair["identical"]) == (windows, windows)
@@ -242,11 +172,13 @@ def test_a_record_is_streamed_whole_with_its_states_and_counted_by_its_annotatio
     assert run.source.title(40) == "0:36.0"
 
 
-def test_labelled_windows_of_a_file_are_compared_with_their_labels(bundle: Bundle, tmp_path: Path) -> None:
+def test_labelled_windows_of_a_file_are_compared_with_their_labels(
+    bundle: Bundle, board: MakeBoard, tmp_path: Path
+) -> None:
     samples = np.stack([a_minute(seed)[:360] for seed in range(4)])
     write_windows(tmp_path / "w.npz", Windows(samples, FS_HZ, np.array(["Normal", "Arrhythmia"] * 2)))
     order = replace(synthetic(bundle), source=lambda _: sources.npz_source(bundle.manifest, tmp_path / "w.npz"))
-    _, report = run_bench(order, Quiet(), open_board=opener(board(bundle)))
+    _, report = run_bench(order, Quiet(), open_board=opener(board()))
     assert report["results"]["device"]["per_class"]["Normal"]["support"] == 2
     assert report["groups"] == {}
 
@@ -270,16 +202,14 @@ def test_a_model_of_other_classes_is_compared_without_truth(bundle: Bundle) -> N
 
 
 def test_bench_subjects_differ_from_those_of_the_same_seed_in_training(bundle: Bundle) -> None:
-    from ecg_edge.signal.synth import synthesize
-
     made = synthetic(bundle).source(lambda *_: None)
     assert made.truth is not None
     trained = next(iter(synthesize(made.truth, seed=1, length=360, fs_hz=FS_HZ)))
     assert not (made.signal_uv == trained.samples_uv).all(axis=1).any()
 
 
-def test_the_report_is_written_whole_or_not_at_all(bundle: Bundle, tmp_path: Path) -> None:
-    run, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board(bundle)))
+def test_the_report_is_written_whole_or_not_at_all(bundle: Bundle, board: MakeBoard, tmp_path: Path) -> None:
+    run, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board()))
     write_report(run, report, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
