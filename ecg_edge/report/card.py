@@ -29,14 +29,15 @@ def card_text(manifest: Mapping[str, Any], model_bytes: int, delay: int) -> str:
         "",
         "## Intended use",
         "",
-        f"Tells {', '.join(m['classes'])} from {m['leads']} lead of ECG at {m['fs_hz']} Hz, in windows of {m['window']} samples"
-        f" ({seconds:.2f} s), a new verdict every {m['hop']} samples. For research and for testing firmware; not for diagnosis.",
+        f"Tells {', '.join(m['classes'])} from {m['leads']} lead of ECG at {m['fs_hz']} Hz,"
+        f" in windows of {m['window']} samples ({seconds:.2f} s), a new verdict every {m['hop']} samples."
+        " For research and for testing firmware; not for diagnosis.",
         "",
         "## The model",
         "",
         f"- `model.tflite`: {number(model_bytes)} bytes, int8 in and out; TFLM arena {arena}",
-        f"- input: scale {m['input']['scale']:g}, zero point {m['input']['zero_point']}; output: scale {m['output']['scale']:g}, zero point {m['output']['zero_point']}",
-        f"- preparation: integers only, delay {delay} samples ({1000 * delay / m['fs_hz']:.0f} ms); parameters in the manifest",
+        f"- input: {_affine(m['input'])}; output: {_affine(m['output'])}",
+        f"- preparation: integers, {delay} samples ({1000 * delay / m['fs_hz']:.0f} ms) of delay; see the manifest",
         "",
         "## Data and training",
         "",
@@ -49,8 +50,8 @@ def card_text(manifest: Mapping[str, Any], model_bytes: int, delay: int) -> str:
         "",
         "- A window that is flat, clipped, off the lead or has a gap is an abstention, not a class.",
         "- One label a window: an arrhythmia together with an ST change is called an arrhythmia.",
-        "- ST means the signed level in mV at J+60 ms against the PR segment in the lead as recorded, T inversion a T peak of"
-        " -0.1 mV or lower there: in aVR and V1 that is what healthy hearts show.",
+        "- ST means the signed level in mV at J+60 ms against the PR segment in the lead as recorded, T inversion a T"
+        " peak of -0.1 mV or lower there: in aVR and V1 that is what healthy hearts show.",
         "- Changes of 0.05 to 0.1 mV are in a grey zone on which nothing was trained and nothing is measured.",
         "",
     ]
@@ -61,6 +62,15 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
     return str(value)
+
+
+def _affine(quantization: Mapping[str, Any]) -> str:
+    return f"scale {quantization['scale']:g}, zero point {quantization['zero_point']}"
+
+
+def _with_interval(score: Mapping[str, Any], key: str) -> str:
+    low, high = score[f"{key}_ci95"]
+    return f"{percent(score[key])} ({percent(low, 1)} to {percent(high, 1)})"
 
 
 def _measured(metrics: Mapping[str, Any]) -> list[str]:
@@ -80,7 +90,7 @@ def _measured(metrics: Mapping[str, Any]) -> list[str]:
             "|---|---|---|---|---|",
         ]
         for label, c in r["per_class"].items():
-            p, s = (f"{percent(c[k])} ({percent(c[f'{k}_ci95'][0], 1)} to {percent(c[f'{k}_ci95'][1], 1)})" for k in ("precision", "recall"))
+            p, s = (_with_interval(c, key) for key in ("precision", "recall"))
             lines.append(f"| {label} | {p} | {s} | {percent(c['f1'])} | {number(c['support'])} |")
         lines.append("")
     return lines

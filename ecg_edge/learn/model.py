@@ -1,0 +1,71 @@
+"""The shipped architecture, by the rules that let it stream. Layer: learn; imports errors, numpy; tensorflow inside.
+
+Rules: convolutions VALID over time, nothing global before the final pooling, ops that every TFLM has. Time lies along a
+unit-height image, because quantization and every kernel library treat Conv2D (1, k) best.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ecg_edge.errors import TrainingError
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution over time, with batch normalization and ReLU. `separable`: depthwise, then 1 x 1."""
+
+    filters: int
+    kernel: int
+    stride: int = 1
+    separable: bool = False
+
+
+# Columns at 250 Hz / 16 = 15.6 a second after four strides; the two long separable kernels then span about two seconds,
+# which is what it takes to see that a beat came early.
+ECG5 = (
+    Conv(12, 9, 2),
+    Conv(16, 7, 2),
+    Conv(24, 5, 2),
+    Conv(32, 5, 2),
+    Conv(48, 15, separable=True),
+    Conv(48, 15, separable=True),
+)
+
+
+def columns_left(layers: tuple[Conv, ...], window: int) -> int:
+    """How many columns of `window` samples reach the final pooling. Raises TrainingError where none does."""
+    left = window
+    for layer in layers:
+        left = (left - layer.kernel) // layer.stride + 1
+    if left < 1:
+        raise TrainingError(f"a window of {window} samples is shorter than what the network looks at")
+    return left
+
+
+def build_model(layers: tuple[Conv, ...], *, window: int, leads: int, classes: int) -> Any:
+    """A Keras model (batch, window, leads) -> (batch, classes) probabilities.
+
+    Its input is the int8 column times the input scale; see quantize.INPUT_SCALE.
+
+    Raises:
+        TrainingError: the window is too short for the layers.
+    """
+    import keras
+
+    columns_left(layers, window)
+    k = keras.layers
+    signal = keras.Input((window, leads), name="ecg")
+    x = k.Reshape((1, window, leads))(signal)
+    for layer in layers:
+        if layer.separable:
+            x = k.DepthwiseConv2D((1, layer.kernel), strides=(1, layer.stride), use_bias=False)(x)
+            x = k.BatchNormalization(momentum=0.98)(x)
+            x = k.Conv2D(layer.filters, 1, use_bias=False)(x)
+        else:
+            x = k.Conv2D(layer.filters, (1, layer.kernel), strides=(1, layer.stride), use_bias=False)(x)
+        x = k.BatchNormalization(momentum=0.98)(x)
+        x = k.ReLU()(x)
+    x = k.GlobalAveragePooling2D()(x)
+    return keras.Model(signal, k.Dense(classes, activation="softmax", name="scores")(x), name="ecg_edge")
