@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,7 @@ def _affine(tensor: Any) -> Affine:
 
 def _arena(int8: bytes) -> dict[str, int]:
     """Measured where the tflite-micro wheel is installed; a bundle without it exports with the native engine only."""
-    try:
-        import tflite_micro  # noqa: F401
-    except ImportError:
+    if find_spec("tflite_micro") is None:
         return {}
     from ecg_edge.runtime.tflm import arena_bytes
 
