@@ -31,8 +31,9 @@ def replacing_file(path: Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())  # mkstemp made it private
         _flush(temporary)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        _name_goal(error, path)
         raise
 
 
@@ -78,8 +79,9 @@ def replacing_folder(path: Path, *, force: bool = False, marker: str = "manifest
         for file in sorted(temporary.rglob("*")):
             _flush(file)
         _swap(temporary, path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _name_goal(error, path)
         raise
 
 
@@ -117,6 +119,12 @@ def _swap(temporary: Path, path: Path) -> None:
             raise
         shutil.rmtree(old, ignore_errors=True)
     _flush(path.parent)
+
+
+def _name_goal(error: BaseException, path: Path) -> None:
+    """A write that fails (disk full) does not know its file; the user should."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)
 
 
 def _flush(path: Path) -> None:

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a bug, 2 wrong input or a wrong device, 3 a gate failed, 1
 """
 
 import errno
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -55,15 +56,19 @@ class LazyGroup(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:  # here, because typer ends without a word
+            note("ecg-edge: interrupted")
+            raise typer.Exit(130) from error
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
         except Exception as error:
             code, line = explain(error)
             if code == 1:
                 raise
             note(f"ecg-edge: {line}")
-            raise typer.Exit(code) from error
-        except KeyboardInterrupt as error:
-            note("ecg-edge: interrupted")
-            raise typer.Exit(130) from error
+            sys.exit(code)
 
 
 def load_verb(verb: str) -> Any:

@@ -124,6 +124,21 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, bug: Excepti
     assert result.exception is bug
 
 
+def test_a_full_disk_behind_stdout_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", "from ecg_edge.cli.app import main; main()", "--version"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.stderr.splitlines()[0] == "ecg-edge: No space left on device"
+    assert "Traceback" not in done.stderr
+    assert done.returncode != 0
+
+
+def test_a_reader_that_has_gone_ends_it_quietly() -> None:
+    code = f"{sys.executable} -c 'from ecg_edge.cli.app import main; main()' --help | true"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == ""
+
+
 def test_a_bug_exits_with_1_and_a_traceback_on_stderr() -> None:
     code = (
         "import sys, types\nfrom ecg_edge.cli.app import main\nmodule = types.ModuleType('ecg_edge.cli.synth')\n"

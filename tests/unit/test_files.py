@@ -37,8 +37,9 @@ def no_room() -> Iterator[None]:
 def test_a_disk_without_room_leaves_the_old_file_and_no_rest(tmp_path: Path, no_room: None) -> None:
     goal = tmp_path / "report.txt"
     write_text(goal, "old")
-    with pytest.raises(OSError, match="too large"):
+    with pytest.raises(OSError, match="too large") as error:
         write_text(goal, "x" * 5000)
+    assert error.value.filename == str(goal)
     assert goal.read_text() == "old"
     assert names(tmp_path) == ["report.txt"]
 
