@@ -45,12 +45,14 @@ def native_source(plan: Plan, manifest: Manifest) -> str:
         classes=graph.output.shape[-1],
         constants=[*map(constants.line_constants, names, plan.lines), *_gather_constants(plan), *head_constants],
         lines=lines,
+        gather_columns=0 if isinstance(gather, MeanGather) else gather.source.shape[0],
         mean=mean and {"blocks": mean.blocks, "channels": mean.op.input.shape[1]},
         buffers=_buffer_contexts(plan),
         streams=plan.streams,
         overlaps=plan.overlaps,
         steps=_steps(plan, names),
         flushes=_flushes(plan, names),
+        enters=any(flush["index"] for flush in _flushes(plan, names)),
         first_line=lines[0]["name"] if lines else "",
         head=head_calls,
     )
@@ -90,13 +92,13 @@ def _buffer_contexts(plan: Plan) -> list[dict[str, Any]]:
 def _steps(plan: Plan, names: list[str]) -> list[dict[str, Any]]:
     """One entry a layer over time: its call, and where its column goes."""
     last = "s->column" if isinstance(plan.gather, MeanGather) else "ecg_line_slot(&s->window)"
-    outs = [*(f"ecg_line_slot(&s->{name})" for name in names[1:]), last]
-    padded = bool(_flushes(plan, names))
+    outs = [*(f"ecg_line_slot(&s->{name})" for name in names[1:]), last][: len(names)]
+    deepest = max((flush["index"] for flush in _flushes(plan, names)), default=0)
     return [
         {
             "name": name,
             "comment": _step_comment(step),
-            "guard": f"from <= {index} && " if padded and index < len(names) - 1 else "",
+            "guard": f"from <= {index} && " if index < deepest else "",
             "function": f"ecg_{line_kind(step)}_push_s8",
             "out": out,
             "tables": [

@@ -159,8 +159,8 @@ def buffers(plan: Plan) -> list[tuple[str, tuple[int, ...], int]]:
 
 
 def line_names(plan: Plan) -> list[str]:
-    """conv1, depthwise2, ...: kind and place in the chain, since a graph's own names are paths of Python objects."""
-    return [f"{_KINDS[type(step.op).__name__]}{place}" for place, step in enumerate(plan.lines, 1)]
+    """conv1, depthwise1, ...: an op has one name everywhere."""
+    return [step.op.name for step in plan.lines]
 
 
 def line_kind(step: LineStep) -> str:
@@ -172,7 +172,7 @@ def results(plan: Plan) -> list[tuple[str, Mean | Dense | Softmax]]:
     """(name, op) of what gives a vector, in order; elementwise ops change the vector before them in place."""
     ops: list[Mean | Dense | Softmax] = [plan.gather.op] if isinstance(plan.gather, MeanGather) else []
     ops += [op for op in plan.head if isinstance(op, Dense | Softmax)]
-    return [(f"{type(op).__name__.lower()}{place or ''}", op) for place, op in enumerate(ops)]
+    return [("mean" if isinstance(op, Mean) else op.name, op) for op in ops]
 
 
 def _up4(count: int) -> int:

@@ -1,0 +1,117 @@
+"""The generated C answers what the interpreter and the tflite-micro wheel answer, window by window and streaming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native_engine import Engine, expected_stream
+from numpy.typing import NDArray
+from random_graphs import random_graph
+
+from ecg_edge.graph.interpret import run
+from ecg_edge.graph.ir import Graph
+from ecg_edge.graph.tflite import read_graph
+
+Build = Callable[..., Engine]
+GOLDEN = Path(__file__).parents[1] / "golden"
+# Of the golden models, those that column steps can run; test_plan.py says what stops the others.
+MODELS = ("bench_a", "bench_b", "causal", "columns", "conv1d", "dense_per_channel", "flat", "rows", "separable")
+
+
+def golden_graph(name: str) -> Graph:
+    return read_graph((GOLDEN / "models" / f"{name}.tflite").read_bytes(), name=name)
+
+
+def random_windows(graph: Graph, count: int, seed: int) -> NDArray[np.int8]:
+    """(count, length, leads): noise, from faint to full scale, about the zero point and about anything else."""
+    random = np.random.default_rng(seed)
+    size = np.exp(random.uniform(0, np.log(127), (count, 1, 1)))
+    middle = random.integers(-100, 100, (count, 1, 1)) * random.integers(0, 2, (count, 1, 1))
+    noise = random.normal(0, 1, (count, *graph.input.shape)) * size + middle
+    windows: NDArray[np.int8] = np.clip(np.round(noise), -128, 127).astype(np.int8)
+    return windows
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_run_answers_what_the_wheel_answered(name: str, build_engine: Build) -> None:
+    vectors = np.load(GOLDEN / "vectors" / f"{name}.npz")
+    graph = golden_graph(name)
+    engine = build_engine(graph, hop=graph.input.shape[0])
+    windows = vectors["windows"].reshape(-1, *graph.input.shape)
+    assert np.array_equal(engine.run(windows), vectors["scores"])
+    assert engine.fences_stand()
+
+
+@pytest.mark.parametrize("name", ["bench_a", "bench_b"])
+def test_run_answers_what_the_interpreter_answers_over_thousands_of_windows(name: str, build_engine: Build) -> None:
+    graph = golden_graph(name)
+    windows = random_windows(graph, 2000, seed=1)
+    assert np.array_equal(build_engine(graph, hop=graph.input.shape[0]).run(windows), run(graph, windows))
+
+
+@pytest.mark.parametrize(
+    ("name", "hop"), [("bench_a", 8), ("bench_a", 88), ("bench_a", 352), ("flat", 4), ("flat", 24)]
+)
+def test_a_stream_of_overlapping_windows_answers_as_each_window_alone(name: str, hop: int, build_engine: Build) -> None:
+    graph = golden_graph(name)
+    engine = build_engine(graph, hop=hop)
+    columns = random_windows(graph, 8, seed=2).reshape(-1, graph.input.shape[1])
+    engine.reset()
+    assert engine.push(columns) == expected_stream(graph, columns, hop=hop)
+    assert engine.fences_stand()
+
+
+def test_a_padded_graph_streams_windows_that_do_not_overlap(build_engine: Build) -> None:
+    graph = golden_graph("bench_b")
+    engine = build_engine(graph, hop=720)
+    columns = random_windows(graph, 5, seed=3).reshape(-1, 1)
+    engine.reset()
+    assert engine.push(columns) == expected_stream(graph, columns, hop=720)
+
+
+@pytest.mark.parametrize(("name", "hop"), [("bench_b", 360), ("bench_a", 90)])
+def test_a_graph_that_cannot_stream_has_no_push_and_still_runs(name: str, hop: int, build_engine: Build) -> None:
+    graph = golden_graph(name)
+    engine = build_engine(graph, hop=hop)
+    windows = random_windows(graph, 20, seed=4)
+    assert not engine.streams
+    assert np.array_equal(engine.run(windows), run(graph, windows))
+
+
+def test_a_run_in_the_middle_of_a_stream_costs_nothing_after_a_reset(build_engine: Build) -> None:
+    graph = golden_graph("bench_a")
+    engine = build_engine(graph, hop=88)
+    windows = random_windows(graph, 4, seed=5)
+    columns = windows.reshape(-1, 1)
+    engine.reset()
+    engine.push(columns[:500])
+    assert np.array_equal(engine.run(windows), run(graph, windows))
+    engine.reset()
+    assert engine.push(columns) == expected_stream(graph, columns, hop=88)
+
+
+def hops(graph: Graph, seed: int) -> int:
+    """A hop that is a multiple of all strides where windows have room for one, else any."""
+    random = np.random.default_rng(seed)
+    window, total = graph.input.shape[0], 1
+    for op in graph.ops:
+        total *= getattr(op, "stride", 1)
+    fitting = [hop for hop in range(1, window + 1) if hop % total == 0]
+    return int(random.choice(fitting)) if fitting and random.random() < 0.9 else int(random.integers(1, window + 1))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_random_graph_answers_as_the_interpreter_in_windows_and_in_streams(seed: int, build_engine: Build) -> None:
+    graph = random_graph(seed)
+    hop = hops(graph, seed)
+    engine = build_engine(graph, hop=hop)
+    windows = random_windows(graph, 12, seed)
+    assert np.array_equal(engine.run(windows), run(graph, windows))
+    if engine.streams:
+        columns = windows.reshape(-1, graph.input.shape[1])
+        engine.reset()
+        assert engine.push(columns) == expected_stream(graph, columns, hop=hop)
+    assert engine.fences_stand()
