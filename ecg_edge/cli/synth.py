@@ -70,7 +70,7 @@ def synth(
             synthesis.write_arrays(out, made)
         else:
             with steps.step("records") as progress:
-                synthesis.write_records(out, made, csv=format is Format.csv, progress=progress)
+                synthesis.write_records(out, made, csv=format is Format.csv, progress=progress, force=force)
     if plot is not None:
         save_examples(plot, synthesis.examples(made))
     if json:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ecg_edge.files import replacing_folder
 from ecg_edge.report.examples import Example
-from ecg_edge.signal.record import Annotations, Record, write_csv_record, write_wfdb
+from ecg_edge.signal.record import LABEL_FILE, Annotations, Record, write_csv_record, write_wfdb
 from ecg_edge.signal.rhythm import BEAT_SYMBOLS, RHYTHMS, Beat
 from ecg_edge.signal.synth import CLASSES, Synthetic
 from ecg_edge.signal.windows import Windows, write_windows
@@ -25,22 +26,27 @@ def write_arrays(path: Path, made: Synthetic) -> None:
     write_windows(path, windows, extra={**truth, "rhythms": np.array(RHYTHMS)})
 
 
-def write_records(folder: Path, made: Synthetic, *, csv: bool, progress: Progress) -> None:
+def write_records(folder: Path, made: Synthetic, *, csv: bool, progress: Progress, force: bool = False) -> None:
     """One WFDB record (beats in .atr, truth in the header) or CSV file a window; labels.csv names the classes."""
-    folder.mkdir(parents=True, exist_ok=True)
     lines = ["record,label,severity_mv,st_mv,t_mv,snr_db,rhythm"]
-    for i in range(len(made.label)):
-        record = _record(made, i)
-        facts = [f"{made.severity_mv[i]:.3f}", f"{made.st_mv[i]:.3f}", f"{made.t_mv[i]:.3f}", f"{made.snr_db[i]:.1f}"]
-        label, rhythm = CLASSES[made.label[i]], RHYTHMS[made.event[i]]
-        if csv:
-            write_csv_record(folder / f"{record.name}.csv", [record])
-        else:
-            comment = f"synthetic: {label}, {rhythm}, severity {facts[0]} mV, SNR {facts[3]} dB. Not clinical."
-            write_wfdb(folder, [record], comments=[comment])
-        lines.append(",".join([f"{record.name}.csv" if csv else record.name, label, *facts, rhythm]))
-        progress(i + 1, len(made.label))
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    with replacing_folder(folder, force=force, marker=LABEL_FILE) as temporary:
+        for i in range(len(made.label)):
+            record = _record(made, i)
+            facts = [
+                f"{made.severity_mv[i]:.3f}",
+                f"{made.st_mv[i]:.3f}",
+                f"{made.t_mv[i]:.3f}",
+                f"{made.snr_db[i]:.1f}",
+            ]
+            label, rhythm = CLASSES[made.label[i]], RHYTHMS[made.event[i]]
+            if csv:
+                write_csv_record(temporary / f"{record.name}.csv", [record])
+            else:
+                comment = f"synthetic: {label}, {rhythm}, severity {facts[0]} mV, SNR {facts[3]} dB. Not clinical."
+                write_wfdb(temporary, [record], comments=[comment])
+            lines.append(",".join([f"{record.name}.csv" if csv else record.name, label, *facts, rhythm]))
+            progress(i + 1, len(made.label))
+        (temporary / LABEL_FILE).write_text("\n".join(lines) + "\n")
 
 
 def _record(made: Synthetic, i: int) -> Record:

@@ -20,6 +20,7 @@ from ecg_edge.signal.resample import check_rate, resample, resample_marks, to_in
 
 # WFDB codes of annotations that stand on a beat. Source: WFDB Applications Guide, appendix "Annotation codes".
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
+LABEL_FILE = "labels.csv"  # stands among records, and is none
 _RHYTHM_SYMBOL = "+"
 _UV_PER_UNIT = {"v": 1e6, "mv": 1e3, "uv": 1.0, "µv": 1.0}
 _PREFERRED_LEADS = ("mlii", "ii")
@@ -107,7 +108,8 @@ def find_records(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise SignalError(f"{folder} is not a folder")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".hea", ".csv"))
+    files = (path for path in folder.rglob("*") if path.name != LABEL_FILE)
+    found = sorted(path for path in files if path.suffix.lower() in (".hea", ".csv"))
     if not found:
         raise SignalError(f"{folder} holds no record: no .hea and no .csv")
     return found

@@ -1,6 +1,7 @@
 """Windows with labels: cut from records, read and written as .npz. Layer: signal; imports errors and files."""
 
 import csv
+import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ecg_edge.errors import SignalError
-from ecg_edge.files import replacing_file
+from ecg_edge.files import write_bytes
 from ecg_edge.signal.record import Record, read_record
 from ecg_edge.signal.resample import check_rate, resample, to_int16
 
@@ -80,8 +81,9 @@ def write_windows(path: Path, windows: Windows, *, extra: Mapping[str, NDArray[n
         "fs_hz": np.array(windows.fs_hz),
         "label": windows.labels,
     }
-    with replacing_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    archive = io.BytesIO()  # in memory first: on a full disk zipfile would complain a second time
+    np.savez_compressed(archive, **arrays)
+    write_bytes(path, archive.getvalue())
 
 
 def read_label_file(path: Path) -> list[tuple[str, float, float, str]]:

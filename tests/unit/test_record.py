@@ -222,6 +222,7 @@ def test_an_empty_folder_holds_no_record(tmp_path: Path) -> None:
 def test_records_are_found_in_every_folder_below(tmp_path: Path) -> None:
     write_wfdb(tmp_path / "a", [tone(250, 1)])
     write_csv_record(tmp_path / "b" / "c.csv", [tone(250, 1)])
+    (tmp_path / "labels.csv").write_text("record,label\na/tone,Normal\n")
     assert [path.name for path in find_records(tmp_path)] == ["tone.hea", "c.csv"]
 
 
