@@ -70,12 +70,14 @@ class Exchange:
         self._claimed = 0  # answers that were complete by what was ever sent
         self._early: dict[int, tuple[Result, int]] = {}
         self._sent_at_s: dict[int, float] = {}
-        self._poll_seq: int | None = None
-        self._last: tuple[FrameType, bytes, int] | None = None
-        self._last_step: Step | None = None
+        self._polls: set[int] = set()  # sequence numbers of the POLLs for the next answer, on this course
+        self._polling = False  # waiting for the answer to one
+        self._last: _Sent | None = None  # step that was sent
         self._attempts = 0
         self._furthest = -1  # the furthest sample that the device said it stands at
         self._heard_s = session.clock.now_s()
+        self._repeat_s = session.patience.repeat_s
+        self._repeated = False  # since something was heard
 
     def answers(self) -> Iterator[tuple[Result, int]]:
         """Every RESULT of the script, once and in order, with the host's latency in us.
@@ -90,11 +92,14 @@ class Exchange:
             if self._script.starved(self._cursor) and not self._sent and self._done <= self._next:
                 self._script.pull()
                 continue
-            frame = session.receive(session.clock.now_s() + session.patience.repeat_s)
+            frame = session.receive(session.clock.now_s() + self._repeat_s)
             if frame is None:
                 self._on_silence()
             else:
                 self._heard_s = session.clock.now_s()
+                if not self._repeated:
+                    self._repeat_s = session.patience.repeat_s
+                self._repeated = False
                 self._on_frame(frame)
             while (ready := self._early.pop(self._next, None)) is not None:
                 self._advance()
@@ -110,15 +115,17 @@ class Exchange:
 
     def _send(self) -> None:
         """Ask for a missing answer, or send what the device has room for."""
-        if self._poll_seq is None and self._next < self._done:
+        if not self._polling and self._next < self._done:
             self._poll()
-        while self._poll_seq is None and self._cursor.phase is not Phase.DONE:
+        while not self._polling and self._cursor.phase is not Phase.DONE:
             if self._script.starved(self._cursor):
                 break
             step, after = self._script.step(self._cursor, most_samples(self._hello))
             cost = self._cost(step)
             if not self._may_send(step, cost):
                 break
+            if not self._sent and not self._repeated:
+                self._heard_s = self._session.clock.now_s()  # nothing was asked until now: silence was no fault
             self._cursor = after
             self._queue_step(step, cost)
         self._session.flush()
@@ -138,11 +145,9 @@ class Exchange:
 
     def _queue_step(self, step: Step, cost: int) -> None:
         now_s = self._session.clock.now_s()
-        if not self._sent:
-            self._heard_s = now_s  # nothing was asked until now: the silence before was no fault
         seq = self._session.queue(step.kind, step.payload, step.flags)
-        self._sent.append(_Sent(seq, step, cost, self._course))
-        self._last, self._last_step = (step.kind, step.payload, step.flags), step
+        self._last = _Sent(seq, step, cost, self._course)
+        self._sent.append(self._last)
         for answer in range(self._next, step.answers):
             self._sent_at_s.setdefault(answer, now_s)
         self._submitted = max(self._submitted, step.answers)
@@ -156,13 +161,17 @@ class Exchange:
             return
         self._count_attempt()
         payload = Index(wire_index(due)).pack()
-        self._poll_seq = self._session.queue(FrameType.POLL, payload)
-        self._last, self._last_step = (FrameType.POLL, payload, 0), None
+        self._polls.add(self._session.queue(FrameType.POLL, payload))
+        self._polling = True
+
+    def _forget_polls(self) -> None:
+        self._polls.clear()
+        self._polling = False
 
     def _restart(self) -> None:
         """Go on from the first window without an answer."""
         self._count_attempt()
-        self._poll_seq = None
+        self._forget_polls()
         self._done = self._submitted = self._next
         self._cursor = Cursor(Phase.START, self._next)
         self._course += 1
@@ -182,16 +191,16 @@ class Exchange:
         silent_s = session.clock.now_s() - self._heard_s
         if silent_s >= session.patience.give_up_s:
             raise DeviceTimeout(f"{session.link.name}: silent for {silent_s:.1f} s, {self._next} answers came before")
-        self._count_attempt()
-        if self._last is None:
-            return
-        kind, payload, flags = self._last
-        seq = session.queue(kind, payload, flags)
+        # Wait longer until an answer comes that was asked for once (Karn's rule): repeats to a slow board pile up.
+        self._repeat_s = min(2.0 * self._repeat_s, session.patience.give_up_s / 6.0)
+        self._repeated = True
         self._sent.clear()  # none of it is on the way any more
-        if self._last_step is None:
-            self._poll_seq = seq
-        else:
-            self._sent.append(_Sent(seq, self._last_step, self._cost(self._last_step), self._course))
+        if self._polling:
+            self._poll()
+            return
+        self._count_attempt()
+        if self._last is not None and self._last.course == self._course:
+            self._queue_step(self._last.step, self._last.cost)
 
     # Receiving
 
@@ -225,11 +234,11 @@ class Exchange:
         self._early[answer] = (result, round(1e6 * (now_s - self._sent_at_s.get(answer, now_s))))
         self._done = max(self._done, answer)  # the device answers in order
         if answer == self._next:
-            self._poll_seq = None
+            self._forget_polls()
 
     def _on_credit(self, credit: Credit) -> None:
         if not self._sent:
-            self._poll_seq = None  # all else was covered before, so this answers the POLL
+            self._polling = False  # all else was covered before, so this answers a POLL
         stands_at = self._near(credit.next_index)
         if stands_at > self._furthest:
             self._furthest, self._attempts = stands_at, 0
@@ -251,7 +260,7 @@ class Exchange:
 
     def _on_error(self, report: ErrorReport) -> None:
         if report.code == ErrorCode.NO_RESULT:
-            if report.seq == self._poll_seq:
+            if report.seq in self._polls:
                 self._restart()
             return
         place = next((place for place, sent in enumerate(self._sent) if sent.seq == report.seq), None)

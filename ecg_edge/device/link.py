@@ -5,6 +5,7 @@ Layer: device; imports errors. The one door to `serial`. Time comes from outside
 
 from __future__ import annotations
 
+import os
 import random
 import select
 import socket
@@ -156,9 +157,9 @@ def _pollable(port: Any) -> int | None:
 
 
 def _one_line(error: Exception) -> str:
-    """The innermost reason, without pyserial's repetitions of the port's name."""
-    if isinstance(error, OSError) and error.strerror and "could not open port" not in str(error.strerror):
-        return error.strerror
+    """The reason, without pyserial's repetitions of the port's name where the system has a word for it."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
     return " ".join(str(error).split())
 
 
@@ -230,9 +231,9 @@ class Faults:
     cut_after_bytes: int | None = None  # then the port is gone
 
     @property
-    def damages(self) -> bool:
-        """Single bytes suffer."""
-        return self.drop + self.flip + self.double + self.noise > 0
+    def damage_rate(self) -> float:
+        """How many of the bytes suffer, one way or another."""
+        return self.drop + self.flip + self.double + self.noise
 
 
 class FaultyLink:
@@ -259,6 +260,8 @@ class FaultyLink:
             self.clock.sleep_s(deadline_s - self.clock.now_s())
             return b""
         self.clock.sleep_s(self._release_s - self.clock.now_s())
+        while more := self._link.read(0.0):  # what came meanwhile: the line is late, not slow
+            self._held += self._damaged(more)
         data, self._held = self._held, b""
         return data
 
@@ -272,23 +275,29 @@ class FaultyLink:
 
     def _damaged(self, data: bytes) -> bytes:
         """What becomes of `data` on its way."""
-        faults, dice = self._faults, self._random.random
+        faults = self._faults
         self._carried += len(data)
         if faults.cut_after_bytes is not None and self._carried > faults.cut_after_bytes:
             raise LinkError(f"{self.name}: the port is gone (cut after {faults.cut_after_bytes} bytes)")
-        if faults.lose and dice() < faults.lose:
+        if faults.lose and self._random.random() < faults.lose:
             return b""
-        if not faults.damages:
+        rate = faults.damage_rate
+        if not rate:
             return data
-        out = bytearray()
-        for byte in data:
-            if dice() < faults.noise:
-                out.append(self._random.randrange(256))
-            if dice() < faults.drop:
-                continue
-            if dice() < faults.flip:
-                byte ^= self._random.randrange(1, 256)
-            out.append(byte)
-            if dice() < faults.double:
-                out.append(byte)
-        return bytes(out)
+        out, at = bytearray(), 0
+        while (struck := at + int(self._random.expovariate(rate))) < len(data):
+            out += data[at:struck]
+            out += self._strike(data[struck])
+            at = struck + 1
+        return bytes(out + data[at:])
+
+    def _strike(self, byte: int) -> bytes:
+        """What becomes of a byte that one of the faults hits."""
+        faults = self._faults
+        kinds = ("drop", "flip", "double", "noise")
+        kind = self._random.choices(kinds, [faults.drop, faults.flip, faults.double, faults.noise])[0]
+        if kind == "drop":
+            return b""
+        if kind == "flip":
+            return bytes((byte ^ self._random.randrange(1, 256),))
+        return bytes((byte if kind == "double" else self._random.randrange(256), byte))
