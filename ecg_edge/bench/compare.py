@@ -17,7 +17,8 @@ from ecg_edge.report import metrics
 from ecg_edge.report.agreement import Agreement, agreement, changes, verdict_changes
 from ecg_edge.report.html import Answer, Strip
 from ecg_edge.report.metrics import Json
-from ecg_edge.report.mix import mix_table
+from ecg_edge.report.mix import AAMI, RHYTHMS, mix_table
+from ecg_edge.report.svg import Stretch, Timeline, ticks, verdict_runs
 from ecg_edge.signal.prepare import State
 
 SNR_EDGES_DB = (-10.0, 0.0, 6.0, 12.0, 18.0, 24.0, 30.0, 60.0)
@@ -252,6 +253,32 @@ def strips(run: Run) -> list[Strip]:
         )
         for i in interesting(run)[1].tolist()
     ]
+
+
+def timeline(run: Run) -> Timeline | None:
+    """The whole recording on one line: verdicts over time, above what was annotated; None for isolated windows."""
+    source, m = run.source, run.bundle.manifest
+    if not source.stream:
+        return None
+    total = source.signal_uv.size
+    names = {**dict(enumerate(m.classes)), metrics.ABSTAINED: "abstained"}
+    said = run.verdicts()
+    rows = tuple(
+        (who, verdict_runs(source.starts, source.length, m.hop, said[who], names, total))
+        for who in ("float", "device")
+        if who in said
+    )
+    rhythms: tuple[Stretch, ...] = ()
+    marks: list[tuple[str, str]] = []
+    if source.annotations is not None:
+        rhythms = tuple(
+            Stretch(1000 * start / total, 1000 * (stop - start) / total, -1, RHYTHMS.get(name, name))
+            for start, stop, name in source.annotations.rhythms(total)
+        )
+        at, symbols = source.annotations.beats()
+        kinds = np.array([AAMI.get(symbol, "Q") for symbol in symbols])
+        marks = [(kind, ticks(at[kinds == kind], total)) for kind in "SVFQ" if (kinds == kind).any()]
+    return Timeline(total / source.fs_hz / 60, rows, rhythms, tuple(marks))
 
 
 def _shares(run: Run, scores: NDArray[np.int8]) -> NDArray[np.float64]:

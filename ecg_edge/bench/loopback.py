@@ -19,6 +19,7 @@ from ecg_edge.errors import DeviceError
 from ecg_edge.report.metrics import ABSTAINED, Json
 
 Clock = Callable[[], float]
+HOST_BOARD = "host"  # what an image that runs as a process calls its board
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +131,18 @@ def _link(counts: dict[str, int], source: Source, seconds: float) -> Json:
 
 def describe(url: str, hello: Hello) -> Json:
     """The device's part of the report. `note` says what kind of proof it is when it is no hardware."""
-    virtual = url.startswith("virtual:")
+    virtual = url.startswith("virtual:") or hello.board == HOST_BOARD
     note = "virtual board on this host: not hardware" if virtual else ""
     if url.startswith("qemu:"):
         note = "emulated core: equal bits are proof, times are not hardware"
+    engine = engine_name(hello)
     return {
         "url": url,
         "board": hello.board,
         "hardware": not note,
         "note": note,
-        "engine": engine_name(hello),
-        "engine_version": hello.engine_version,
+        "engine": engine,
+        "engine_version": hello.engine_version.removeprefix(engine).strip(),
         "firmware": ".".join(map(str, hello.firmware)),
         "self_test": SelfTestState(hello.selftest).name.lower().replace("_", " "),
         "streams": hello.streams,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import ecg_edge
 from ecg_edge.bench.answers import expect, float_scores, golden_scores
 from ecg_edge.bench.board import is_virtual_native, open_board
-from ecg_edge.bench.compare import Run, compare, strips
+from ecg_edge.bench.compare import Run, compare, strips, timeline
 from ecg_edge.bench.loopback import ask, describe, matching_hello
 from ecg_edge.bench.source import Progress, Source, check_one_lead
 from ecg_edge.bundle import FLOAT_MODEL, Bundle
@@ -85,7 +85,7 @@ def run_bench(order: Order, steps: Steps, *, open_board: OpenBoard = open_board)
 
 def write_report(run: Run, report: Json, out: Path) -> None:
     """report.json and report.html in `out`, each whole or not at all."""
-    page = bench_html(report, strips(run), run.device.total_us.tolist())
+    page = bench_html(report, strips(run), run.device.total_us.tolist(), timeline(run))
     write_json(out / "report.json", report)
     write_text(out / "report.html", page)
 

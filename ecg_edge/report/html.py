@@ -44,16 +44,22 @@ class Strip:
         return svg.ecg_path(self.samples_uv, self.fs_hz)
 
 
-def bench_html(report: Mapping[str, Any], strips: Sequence[Strip], latency_us: Sequence[float]) -> str:
+def bench_html(
+    report: Mapping[str, Any],
+    strips: Sequence[Strip],
+    latency_us: Sequence[float],
+    timeline: svg.Timeline | None = None,
+) -> str:
     """The page of a bench run.
 
     Args:
         report: the bench report, as in report.json.
         strips: windows to show: disagreements first, or else typical ones.
         latency_us: (n,) device-clock time of every verdict, for the histogram.
+        timeline: of a long recording.
     """
     times = svg.time_bars(latency_us) if len(latency_us) else []
-    return _page("bench.html.j2", report=report, strips=strips, times=times)
+    return _page("bench.html.j2", report=report, strips=strips, times=times, timeline=timeline)
 
 
 def evaluation_html(report: Mapping[str, Any], strips: Sequence[Strip] = ()) -> str:

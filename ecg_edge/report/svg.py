@@ -101,3 +101,52 @@ def time_bars(values_us: ArrayLike, *, bins: int = 32) -> list[Bar]:
     labels = [f"{a:.0f} to {b:.0f} us" for a, b in pairwise(edges[:-1])]
     labels.append(f"{edges[-2]:.0f} us and more")
     return [Bar(label, int(n), float(n / counts.max())) for label, n in zip(labels, counts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One stretch of a timeline."""
+
+    start: float
+    width: float
+    kind: int  # index of the class; -1: none
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A long recording at a glance: what was said when, in thousandths of its length."""
+
+    minutes: float
+    rows: tuple[tuple[str, tuple[Stretch, ...]], ...]  # who said it, and what
+    rhythms: tuple[Stretch, ...]  # as annotated; kind is -1
+    ticks: tuple[tuple[str, str], ...]  # kind of beat, and the `d` of a path of ticks 10 high
+
+
+def verdict_runs(
+    starts: NDArray[np.int64], length: int, hop: int, verdicts: NDArray[np.int64], names: dict[int, str], total: int
+) -> tuple[Stretch, ...]:
+    """Equal verdicts in a row become one stretch; each window stands for the `hop` samples in its middle.
+
+    Args:
+        starts: (n,) first sample of each window.
+        verdicts: (n,).
+        names: verdict -> what to call it.
+        total: samples of the recording.
+    """
+    changes = np.flatnonzero(np.diff(verdicts)) + 1
+    first, last = np.concatenate([[0], changes]), np.concatenate([changes, [verdicts.size]]) - 1
+    middle = (length - hop) / 2
+    runs = []
+    for a, b in zip(first.tolist(), last.tolist(), strict=True):
+        start, stop = float(starts[a]) + middle, float(starts[b]) + middle + hop
+        verdict = int(verdicts[a])
+        kind = verdict if verdict < len(names) - 1 else -1
+        runs.append(Stretch(1000 * start / total, 1000 * (stop - start) / total, kind, names[verdict]))
+    return tuple(runs)
+
+
+def ticks(samples: NDArray[np.int64], total: int) -> str:
+    """The `d` of a path with one upright tick, 10 high, at each sample."""
+    places = sorted({round(10000 * int(s) / total) for s in samples})
+    return "".join(f"M{_tenth(p)} 0v10" for p in places)

@@ -282,3 +282,33 @@ def test_time_bars_count_every_verdict_and_name_the_slow_end() -> None:
     assert sum(b.count for b in bars) == 1001
     assert bars[-1].label.endswith("and more")
     assert [b.count for b in svg.time_bars([7, 7])] == [2]
+
+
+def test_equal_verdicts_in_a_row_become_one_stretch_and_abstentions_have_no_class() -> None:
+    names = {0: "a", 1: "b", 255: "abstained"}
+    starts = np.array([0, 100, 200, 300])
+    runs = svg.verdict_runs(starts, 400, 100, np.array([0, 0, 255, 1]), names, total=1000)
+    # Each window stands for the 100 samples in its middle, from 150 after its start.
+    assert [(r.start, r.width, r.kind, r.name) for r in runs] == [
+        (150.0, 200.0, 0, "a"),
+        (350.0, 100.0, -1, "abstained"),
+        (450.0, 100.0, 1, "b"),
+    ]
+
+
+def test_ticks_stand_where_the_beats_are() -> None:
+    assert svg.ticks(np.array([0, 250, 251, 999]), 1000) == "M0 0v10M250 0v10M251 0v10M999 0v10"
+
+
+def test_a_long_recording_is_shown_at_a_glance_with_its_rhythms() -> None:
+    report, strips, times = made_up_report()
+    stretch = svg.Stretch(0.0, 1000.0, 0, "Normal")
+    rhythm = svg.Stretch(0.0, 500.0, -1, "atrial <fibrillation>")
+    timeline = svg.Timeline(30.1, (("device", (stretch,)),), (rhythm,), (("V", "M1 0v10"),))
+    page = bench_html(report, strips, times.tolist(), timeline)
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert "The recording at a glance" in page
+    assert "atrial &lt;fibrillation&gt;" in page
+    assert "The recording at a glance" not in bench_html(report, strips, times.tolist())
