@@ -107,7 +107,7 @@ def made_up_report(*, broken: bool = False) -> tuple[dict[str, Any], list[Strip]
 class Outline(HTMLParser):
     """Checks that tags nest, and gathers what the page would load."""
 
-    VOID = frozenset({"meta", "link", "br", "img", "rect", "path", "line", "polyline", "input", "hr"})
+    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
 
     def __init__(self) -> None:
         super().__init__()
