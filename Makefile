@@ -84,5 +84,6 @@ install = $(INSTALL) --require-hashes -r $(1) && $(INSTALL) --no-deps --no-build
 	$(call install,requirements/demo.lock)
 
 .venv/.dev: requirements/dev.lock pyproject.toml | .venv/bin/python
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "the dev lock is for Python 3.11: rm -r .venv && make PYTHON=python3.11")'
 	$(call install,requirements/dev.lock)
 	@touch .venv/.demo # the dev set holds the demo's
