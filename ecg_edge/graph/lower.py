@@ -113,7 +113,7 @@ def _softmax(ctx: Context, op: RawOp) -> None:
     if x.quant and out.quant:
         ctx.check_unit_output(out)
         multiplier, shift, diff_min = quant.softmax_parameters(beta, x.quant.scale[0])
-        if shift < 0:
+        if beta * x.quant.scale[0] * (1 << 26) <= 1.0:  # TFLM ends the program there
             ctx.fail(f"input {x.name!r} has scale {x.quant.scale[0]}: too small for TFLM's softmax")
     ctx.ops.append(ir.Softmax(ctx.op_name("softmax"), x, out, beta, multiplier, shift, diff_min))
 
@@ -125,6 +125,8 @@ def _logistic(ctx: Context, op: RawOp) -> None:
     if x.quant and out.quant:
         ctx.check_unit_output(out)
         multiplier, shift, radius = quant.logistic_parameters(x.quant.scale[0])
+        if shift < 0:
+            ctx.fail(f"input {x.name!r} has scale {x.quant.scale[0]}: too small for TFLM's sigmoid")
     ctx.ops.append(ir.Logistic(ctx.op_name("logistic"), x, out, multiplier, shift, radius, zero_point(x)))
 
 

@@ -64,7 +64,7 @@ class TflmBackend:
 
     def tensor(self, index: int) -> NDArray[Any]:
         """A tensor of the last run, by its index in the file; needs `keep_tensors`."""
-        value: NDArray[Any] = self._interpreter.GetTensor(index, 0)
+        value: NDArray[Any] = self._interpreter.GetTensor(index, 0)["tensor_data"]
         return value
 
     def _invoke(self, window: NDArray[Any]) -> NDArray[Any]:
