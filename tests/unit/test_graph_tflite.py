@@ -147,7 +147,7 @@ def test_every_truncation_is_refused() -> None:
             read_graph(data[:length], name="cut")
 
 
-@settings(max_examples=150, deadline=1000)
+@settings(max_examples=80, deadline=1000)
 @given(
     st.sampled_from(sorted(FILES)),
     st.lists(st.tuples(st.floats(0.0, 1.0, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4),
