@@ -9,17 +9,14 @@ from pathlib import Path
 
 from ecg_edge.bundle import Bundle
 from ecg_edge.device.client import Device
-from ecg_edge.device.emulator import open_device
+from ecg_edge.device.emulator import VIRTUAL, open_device
 from ecg_edge.errors import DeviceError
 from ecg_edge.recipes.firmware import export
-
-NATIVE = ("virtual:", "virtual:native")  # the same board
-ENGINES = {"virtual:": "native", "virtual:native": "native", "virtual:tflm": "tflm"}
 
 
 def is_virtual_native(url: str) -> bool:
     """Whether the device is the native engine on this host."""
-    return url in NATIVE
+    return VIRTUAL.get(url) == "native"
 
 
 @contextmanager
@@ -32,9 +29,9 @@ def open_board(url: str, bundle: Bundle) -> Iterator[Device]:
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
         firmware = None
         if url.startswith("virtual:"):
-            if url not in ENGINES:
-                raise DeviceError(f"no virtual board {url}; there are: {', '.join(ENGINES)}")
+            if url not in VIRTUAL:
+                raise DeviceError(f"no virtual board {url}; there are: {', '.join(VIRTUAL)}")
             firmware = Path(folder) / "firmware"
-            export(bundle, firmware, engine=ENGINES[url], board="host")
+            export(bundle, firmware, engine=VIRTUAL[url], board="host")
         with open_device(url, firmware) as device:
             yield device
