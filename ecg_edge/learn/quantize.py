@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -87,21 +89,40 @@ def int8_tflite(model: Any, calibration: NDArray[np.int8], *, input_scale: float
     return _quietly(converter)
 
 
-def _quietly(converter: Any) -> bytes:
-    """Convert; the converter talks to stderr at length, and only a failure is worth reading."""
-    import os
-    import sys
+def slim(model: bytes) -> bytes:
+    """The same .tflite with short tensor names and no metadata: a fifth smaller, and nothing computed changes.
 
+    Converters name tensors after every fused Keras layer, up to 300 bytes a name; they would all go to flash.
+    """
+    from tensorflow.lite.tools import flatbuffer_utils as flatbuffers
+
+    parsed = flatbuffers.convert_bytearray_to_object(bytearray(model))
+    flatbuffers.strip_strings(parsed)
+    parsed.metadata = None
+    for subgraph in parsed.subgraphs:
+        for number, tensor in enumerate(subgraph.tensors):
+            tensor.name = f"t{number}".encode()
+        subgraph.tensors[subgraph.inputs[0]].name = b"ecg"
+        subgraph.tensors[subgraph.outputs[0]].name = b"scores"
+    return bytes(flatbuffers.convert_object_to_bytearray(parsed))
+
+
+def _quietly(converter: Any) -> bytes:
+    """Convert; the converter talks at length on both outputs, and only a failure is worth reading."""
     with tempfile.TemporaryFile() as log:
+        sys.stdout.flush()
         sys.stderr.flush()
-        kept = os.dup(2)
+        kept = [os.dup(1), os.dup(2)]
+        os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         try:
-            return bytes(converter.convert())
+            return slim(bytes(converter.convert()))
         except Exception:
             log.seek(0)
-            os.write(kept, log.read())
+            os.write(kept[1], log.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            sys.stdout.flush()
+            for number, copy in zip((1, 2), kept, strict=True):
+                os.dup2(copy, number)
+                os.close(copy)
