@@ -14,10 +14,11 @@
 #include <unistd.h>
 
 #define READ_BYTES 1024
-#define WRITE_PATIENCE_S 1      // then the rest is dropped, as by a UART that nobody listens to
+#define WRITE_PATIENCE_S 1      // then what does not fit is dropped, until something fits again: a UART nobody listens to
 
 typedef struct {
     int fd;
+    bool unheard;               // nobody reads: do not wait for them again
     uint32_t arena_used;
 } board_t;
 
@@ -50,24 +51,23 @@ static uint32_t now_us(void *ctx)
 // A client that does not read must not stop the board for ever: it would then not read either.
 static void write_all(void *ctx, const uint8_t *bytes, size_t n)
 {
-    const int fd = ((const board_t *)ctx)->fd;
+    board_t *const b = ctx;
     while (n > 0u) {
-        const ssize_t done = write(fd, bytes, n);
+        const ssize_t done = write(b->fd, bytes, n);
         if (done > 0) {
+            b->unheard = false;
             bytes += done;
             n -= (size_t)done;
             continue;
         }
-        if (done < 0 && errno != EAGAIN && errno != EINTR) {
+        if (b->unheard || (done < 0 && errno != EAGAIN && errno != EINTR)) {
             return;
         }
         struct timeval patience = {WRITE_PATIENCE_S, 0};
         fd_set writable;
         FD_ZERO(&writable);
-        FD_SET(fd, &writable);
-        if (select(fd + 1, NULL, &writable, NULL, &patience) == 0 || stop_asked) {
-            return;
-        }
+        FD_SET(b->fd, &writable);
+        b->unheard = select(b->fd + 1, NULL, &writable, NULL, &patience) == 0;
     }
 }
 
@@ -183,14 +183,14 @@ static int serve(int watch_fd, uint32_t until_reset, const sigset_t *while_waiti
         }
         const int most = board.fd > watch_fd ? board.fd : watch_fd;
         const int ready = pselect(most + 1, &readable, NULL, NULL, NULL, while_waiting);
+        if (ready < 0 && errno != EINTR) {
+            return ECG_HOST_FAILED;
+        }
         if (reset_asked) {
             reset_asked = 0;
             (void)boot_anew(draw_boot(config.boot));
         }
         if (ready < 0) {
-            if (errno != EINTR) {
-                return ECG_HOST_FAILED;
-            }
             continue;
         }
         char ignored[64];

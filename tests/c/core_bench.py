@@ -17,7 +17,7 @@ from ecg_edge.device.messages import Credit, ErrorCode, ErrorReport, Index, Mode
 
 BOOT = 0x1234
 SOURCES = Path(__file__).parents[2] / "firmware" / "EcgEdge" / "src"
-CORE = tuple(SOURCES / f"ecg_{name}.c" for name in ("edge", "frame", "prepare", "selftest", "stream"))
+CORE = tuple(SOURCES / f"ecg_{name}.c" for name in ("answer", "edge", "frame", "prepare", "selftest", "stream"))
 HARNESS = Path(__file__).parent / "harness.c"
 
 

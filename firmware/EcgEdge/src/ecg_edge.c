@@ -2,164 +2,18 @@
 
 #include <string.h>
 
-// Lengths and places of PROTOCOL.md.
-#define HELLO_BYTES 152u
+#include "ecg_answer.h"
+
+// Lengths of requests, by PROTOCOL.md.
 #define START_BYTES 12u
 #define SAMPLES_HEADER 4u
 #define INDEX_BYTES 4u              // END, POLL
-#define RESULT_HEADER 16u
-#define CREDIT_BYTES 8u
-#define SELFTEST_HEADER 4u
-#define STATS_BYTES 48u
-#define ERROR_BYTES 8u
-#define TEXT_BYTES 24u
 
-#define MODE_WINDOW 0u
-#define MODE_STREAM 1u
 #define POLL_NONE UINT32_MAX
 #define NONE 255u
 #define HALF_RANGE UINT32_C(0x80000000)     // indices compare modulo 2^32: that far ahead is behind
-#define MODELS_MAX 8u                       // bits of models_failed
 
-ECG_STATIC_ASSERT(RESULT_HEADER + ECG_STREAM_MAX_CLASSES <= ECG_FRAME_PAYLOAD_MAX, result_fits_a_frame);
-ECG_STATIC_ASSERT(SELFTEST_HEADER + 2 * ECG_STREAM_MAX_CLASSES <= ECG_FRAME_PAYLOAD_MAX, selftest_fits_a_frame);
 ECG_STATIC_ASSERT(SAMPLES_HEADER + 2 * ECG_STREAM_MAX_LEADS <= ECG_FRAME_PAYLOAD_MAX, a_sample_fits_a_frame);
-ECG_STATIC_ASSERT(sizeof(float) == sizeof(uint32_t), float_has_32_bits);
-
-// ---- sending -------------------------------------------------------------------------------------------------------
-
-static uint8_t *payload_of(ecg_edge_t *e)
-{
-    return e->wire + ECG_FRAME_PAYLOAD_AT;
-}
-
-static void send(ecg_edge_t *e, uint8_t type, size_t length)
-{
-    const ecg_frame_t frame = {ECG_FRAME_VERSION, type, 0u, e->boot, e->seq, (uint16_t)length};
-    const size_t n = ecg_frame_encode(&frame, e->wire);
-    e->seq++;
-    e->frames_out++;
-    e->bytes_out += (uint32_t)n;
-    e->config->write(e->config->ctx, e->wire, n);
-}
-
-static void send_error(ecg_edge_t *e, uint8_t code, const ecg_frame_t *cause, uint32_t detail)
-{
-    uint8_t *at = payload_of(e);
-    *at++ = code;
-    *at++ = cause != NULL ? cause->type : 0u;
-    at = ecg_put_u16(at, cause != NULL ? cause->seq : 0u);
-    (void)ecg_put_u32(at, detail);
-    send(e, ECG_TYPE_ERROR, ERROR_BYTES);
-}
-
-// The room of the receive path in samples of a model.
-static uint16_t credit_of(const ecg_edge_t *e, const ecg_model_t *model)
-{
-    const uint16_t credit = (uint16_t)(e->config->credit_samples / model->leads);
-    return credit != 0u ? credit : 1u;
-}
-
-// Samples that a window still needs; in window mode only.
-static uint32_t wanting(const ecg_edge_t *e)
-{
-    return e->stream.model->window - (e->expected - e->first_index);
-}
-
-static void send_credit(ecg_edge_t *e)
-{
-    uint16_t credit = 0u;
-    if (e->running && !e->live) {
-        credit = credit_of(e, e->stream.model);
-        if (e->mode == MODE_WINDOW && wanting(e) < credit) {
-            credit = (uint16_t)wanting(e);
-        }
-    }
-    uint8_t *at = ecg_put_u32(payload_of(e), e->expected);
-    at = ecg_put_u16(at, credit);
-    (void)ecg_put_u16(at, 0u);
-    send(e, ECG_TYPE_CREDIT, CREDIT_BYTES);
-}
-
-static void send_result(ecg_edge_t *e, const ecg_kept_result_t *kept)
-{
-    const ecg_result_t *const r = &kept->result;
-    uint8_t *at = payload_of(e);
-    *at++ = kept->model;
-    *at++ = r->classes;
-    *at++ = r->verdict;
-    *at++ = r->state;
-    at = ecg_put_u32(at, r->last_index);
-    at = ecg_put_u32(at, r->prepare_us);
-    at = ecg_put_u32(at, r->inference_us);
-    memcpy(at, r->scores, r->classes);
-    send(e, ECG_TYPE_RESULT, RESULT_HEADER + (size_t)r->classes);
-}
-
-static uint8_t *put_float(uint8_t *at, float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return ecg_put_u32(at, bits);
-}
-
-static uint8_t *put_text(uint8_t *at, const char *text)
-{
-    size_t i = 0u;
-    for (; text != NULL && i < TEXT_BYTES && text[i] != '\0'; i++) {
-        at[i] = (uint8_t)text[i];
-    }
-    memset(at + i, 0, TEXT_BYTES - i);
-    return at + TEXT_BYTES;
-}
-
-static uint8_t selftest_of(const ecg_edge_t *e, uint8_t m)
-{
-    if (e->config->models[m].selftest_count == 0u) {
-        return 0u;
-    }
-    return (uint8_t)(((e->selftest.models_failed >> m) & 1u) != 0u ? 2u : 1u);
-}
-
-static void send_hello(ecg_edge_t *e, uint8_t m)
-{
-    const ecg_edge_config_t *const config = e->config;
-    const ecg_image_model_t *const image = &config->models[m];
-    const ecg_model_t *const model = image->model;
-    const uint16_t delay = ecg_prepare_delay(&image->prepare);
-    const uint8_t head[8] = {ECG_FRAME_VERSION, m, config->model_count, config->engine, ECG_EDGE_VERSION_MAJOR,
-                             ECG_EDGE_VERSION_MINOR, ECG_EDGE_VERSION_PATCH, selftest_of(e, m)};
-    uint8_t *at = payload_of(e);
-    memcpy(at, head, sizeof head);
-    at = ecg_put_u16(at + sizeof head, credit_of(e, model));
-    at = ecg_put_u16(at, model->fs_hz);
-    at = ecg_put_u16(at, model->window);
-    at = ecg_put_u16(at, model->hop);
-    at = ecg_put_u16(at, delay);
-    at = ecg_put_u16(at, (uint16_t)(delay + image->prepare.flat_samples));
-    *at++ = model->leads;
-    *at++ = model->classes;
-    *at++ = model->push != NULL ? 1u : 0u;
-    *at++ = 0u;
-    at = put_float(at, image->input_scale);
-    at = ecg_put_u32(at, (uint32_t)image->input_zero);
-    at = put_float(at, image->output_scale);
-    at = ecg_put_u32(at, (uint32_t)image->output_zero);
-    at = ecg_put_u32(at, (uint32_t)model->scratch_bytes);
-    at = ecg_put_u32(at, config->arena_used != NULL ? config->arena_used(config->ctx, m) : 0u);
-    memcpy(at, model->sha256, sizeof model->sha256);
-    at = put_text(at + sizeof model->sha256, config->board);
-    at = put_text(at, model->name);
-    (void)put_text(at, config->engine_version);
-    send(e, ECG_TYPE_HELLO, HELLO_BYTES);
-}
-
-static void send_hellos(ecg_edge_t *e)
-{
-    for (uint8_t m = 0; m < e->config->model_count; m++) {
-        send_hello(e, m);
-    }
-}
 
 // ---- self-test -----------------------------------------------------------------------------------------------------
 
@@ -188,8 +42,7 @@ static void run_vector(ecg_edge_t *e, uint8_t m, uint8_t t)
         if (report->first_failed == NONE) {
             report->first_failed = report->ran;
             report->model = m;
-            memcpy(payload_of(e) + SELFTEST_HEADER, test->scores, classes);
-            memcpy(payload_of(e) + SELFTEST_HEADER + classes, got, classes);
+            ecg_answer_note_scores(e, test->scores, got, classes);
         }
         report->failed = (uint8_t)(report->failed + (report->failed != NONE ? 1u : 0u));
         report->models_failed = (uint8_t)(report->models_failed | (1u << m));
@@ -208,20 +61,16 @@ static void run_selftest(ecg_edge_t *e)
         for (uint8_t t = 0; t < e->config->models[m].selftest_count; t++) {
             run_vector(e, m, t);
         }
+        // Asked while scratch is this model's: the next one takes it over.
+        const bool known = e->config->arena_used != NULL && e->config->models[m].selftest_count != 0u;
+        e->arena_used[m] = known ? e->config->arena_used(e->config->ctx, m) : 0u;
     }
 }
 
 static void on_selftest(ecg_edge_t *e)
 {
     run_selftest(e);
-    const ecg_selftest_report_t *const report = &e->selftest;
-    uint8_t *const at = payload_of(e);
-    const size_t classes = report->failed != 0u ? e->config->models[report->model].model->classes : 0u;
-    at[0] = report->failed == 0u ? 1u : 0u;
-    at[1] = report->ran;
-    at[2] = report->first_failed;
-    at[3] = report->model;
-    send(e, ECG_TYPE_SELFTEST, SELFTEST_HEADER + 2u * classes);
+    ecg_answer_selftest(e);
 }
 
 // ---- the stream ----------------------------------------------------------------------------------------------------
@@ -239,7 +88,7 @@ static void keep_and_send(ecg_edge_t *e)
     kept->result = e->stream.result;
     e->kept_at = (uint8_t)((e->kept_at + 1u) % ECG_EDGE_KEPT_RESULTS);
     e->results++;
-    send_result(e, kept);
+    ecg_answer_result(e, kept);
 }
 
 static void forget_from(ecg_edge_t *e, uint32_t index)
@@ -270,14 +119,14 @@ static void on_start(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *pay
     const uint8_t mode = payload[1];
     const uint32_t skip = ecg_get_u32(payload + 8);
     if (e->selftest.failed != 0u) {
-        send_error(e, ECG_ERROR_SELFTEST_FAILED, frame, e->selftest.failed);
+        ecg_answer_error(e, ECG_ERROR_SELFTEST_FAILED, frame, e->selftest.failed);
     } else if (m >= e->config->model_count) {
-        send_error(e, ECG_ERROR_BAD_MODEL, frame, e->config->model_count);
-    } else if (mode > MODE_STREAM || (mode == MODE_WINDOW && skip != 0u)) {
-        send_error(e, ECG_ERROR_BAD_MODE, frame, mode);
+        ecg_answer_error(e, ECG_ERROR_BAD_MODEL, frame, e->config->model_count);
+    } else if (mode > ECG_MODE_STREAM || (mode == ECG_MODE_WINDOW && skip != 0u)) {
+        ecg_answer_error(e, ECG_ERROR_BAD_MODE, frame, mode);
     } else {
         start(e, m, mode, ecg_get_u32(payload + 4), skip);
-        send_credit(e);
+        ecg_answer_credit(e);
     }
 }
 
@@ -286,7 +135,7 @@ static bool after_step(ecg_edge_t *e, const ecg_frame_t *frame, ecg_status_t sta
 {
     if (status != ECG_OK) {
         e->running = false;
-        send_error(e, ECG_ERROR_ENGINE, frame, (uint32_t)-(int32_t)status);
+        ecg_answer_error(e, ECG_ERROR_ENGINE, frame, (uint32_t)-(int32_t)status);
         return false;
     }
     if (due) {
@@ -318,34 +167,34 @@ static bool take(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *bytes, 
 static void on_gap(ecg_edge_t *e, const ecg_frame_t *frame)
 {
     e->gaps++;
-    send_error(e, ECG_ERROR_INDEX_GAP, frame, e->expected);
+    ecg_answer_error(e, ECG_ERROR_INDEX_GAP, frame, e->expected);
 }
 
 static void on_samples(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payload)
 {
     if ((!e->running && !e->ended) || e->live) {
-        send_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
+        ecg_answer_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
         return;
     }
     const uint32_t step = 2u * (uint32_t)e->stream.model->leads;
     const uint32_t bytes = (uint32_t)frame->length - SAMPLES_HEADER;
     if (bytes == 0u || bytes % step != 0u) {
-        send_error(e, ECG_ERROR_BAD_LENGTH, frame, frame->length);
+        ecg_answer_error(e, ECG_ERROR_BAD_LENGTH, frame, frame->length);
         return;
     }
     const uint32_t count = bytes / step;
     const uint32_t known = e->expected - ecg_get_u32(payload);      // how many of them came before, if not a gap
     const bool gap = known >= HALF_RANGE;
     if (e->ended && (gap || known < count)) {
-        send_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
+        ecg_answer_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
     } else if (gap) {
         on_gap(e, frame);
-    } else if (known < count && e->mode == MODE_WINDOW && count - known > wanting(e)) {
-        send_error(e, ECG_ERROR_BAD_LENGTH, frame, frame->length);
+    } else if (known < count && e->mode == ECG_MODE_WINDOW && count - known > ecg_answer_wanting(e)) {
+        ecg_answer_error(e, ECG_ERROR_BAD_LENGTH, frame, frame->length);
     } else {
         e->duplicates += known != 0u ? 1u : 0u;
         if (known >= count || take(e, frame, payload + SAMPLES_HEADER, known, count)) {
-            send_credit(e);
+            ecg_answer_credit(e);
         }
     }
 }
@@ -371,7 +220,7 @@ static bool flush(ecg_edge_t *e, const ecg_frame_t *frame)
 static void repeat_end(ecg_edge_t *e)
 {
     for (uint8_t back = e->end_results; back > 0u; back--) {
-        send_result(e, &e->kept[(e->kept_at + ECG_EDGE_KEPT_RESULTS - back) % ECG_EDGE_KEPT_RESULTS]);
+        ecg_answer_result(e, &e->kept[(e->kept_at + ECG_EDGE_KEPT_RESULTS - back) % ECG_EDGE_KEPT_RESULTS]);
     }
 }
 
@@ -380,7 +229,7 @@ static void on_end(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *paylo
     const uint32_t index = ecg_get_u32(payload);
     const bool ahead = is_before(e->expected, index);
     if ((!e->running && (!e->ended || ahead)) || e->live) {
-        send_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
+        ecg_answer_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
         return;
     }
     if (ahead) {
@@ -392,13 +241,13 @@ static void on_end(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *paylo
     } else if (e->ended) {
         e->duplicates++;
         repeat_end(e);
-    } else if (e->mode == MODE_WINDOW && wanting(e) != 0u) {
-        send_error(e, ECG_ERROR_INCOMPLETE, frame, e->expected);
+    } else if (e->mode == ECG_MODE_WINDOW && ecg_answer_wanting(e) != 0u) {
+        ecg_answer_error(e, ECG_ERROR_INCOMPLETE, frame, e->expected);
         return;
     } else if (!flush(e, frame)) {
         return;
     }
-    send_credit(e);
+    ecg_answer_credit(e);
 }
 
 static void on_poll(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payload)
@@ -411,28 +260,14 @@ static void on_poll(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payl
         }
     }
     if (wanted != POLL_NONE && found != NULL) {
-        send_result(e, found);
+        ecg_answer_result(e, found);
     } else if (wanted != POLL_NONE) {
-        send_error(e, ECG_ERROR_NO_RESULT, frame, wanted);
+        ecg_answer_error(e, ECG_ERROR_NO_RESULT, frame, wanted);
     }
-    send_credit(e);
+    ecg_answer_credit(e);
 }
 
 // ---- frames in -----------------------------------------------------------------------------------------------------
-
-static void on_stats(ecg_edge_t *e)
-{
-    const ecg_frame_counts_t *const in = &e->reader.counts;
-    const uint32_t stats[STATS_BYTES / 4u] = {
-        in->frames, e->frames_out, in->crc_errors, in->cobs_errors, in->length_errors, e->gaps,
-        e->duplicates, e->overruns, e->results, e->bytes_in, e->bytes_out, e->uptime_ms,
-    };
-    uint8_t *at = payload_of(e);
-    for (size_t i = 0; i < STATS_BYTES / 4u; i++) {
-        at = ecg_put_u32(at, stats[i]);
-    }
-    send(e, ECG_TYPE_STATS, STATS_BYTES);
-}
 
 // Whether a request's payload has the length of its type. SAMPLES depends on the model: on_samples() looks again.
 static bool length_fits(const ecg_frame_t *frame)
@@ -449,13 +284,13 @@ static bool length_fits(const ecg_frame_t *frame)
 static void on_request(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payload)
 {
     switch (frame->type) {
-    case ECG_TYPE_HELLO: send_hellos(e); break;
+    case ECG_TYPE_HELLO: ecg_answer_hello(e); break;
     case ECG_TYPE_START: on_start(e, frame, payload); break;
     case ECG_TYPE_SAMPLES: on_samples(e, frame, payload); break;
     case ECG_TYPE_END: on_end(e, frame, payload); break;
     case ECG_TYPE_POLL: on_poll(e, frame, payload); break;
     case ECG_TYPE_SELFTEST: on_selftest(e); break;
-    default: on_stats(e); break;
+    default: ecg_answer_stats(e); break;
     }
 }
 
@@ -473,15 +308,15 @@ static bool is_answer(uint8_t type)
 static void on_frame(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payload)
 {
     if (frame->version != ECG_FRAME_VERSION) {
-        send_error(e, ECG_ERROR_BAD_VERSION, frame, frame->version);
+        ecg_answer_error(e, ECG_ERROR_BAD_VERSION, frame, frame->version);
     } else if (is_answer(frame->type)) {
         return;                         // an echo of our own: answering it would never end
     } else if (frame->type != ECG_TYPE_HELLO && frame->boot != e->boot) {
-        send_error(e, ECG_ERROR_STALE_BOOT, frame, frame->boot);
+        ecg_answer_error(e, ECG_ERROR_STALE_BOOT, frame, frame->boot);
     } else if (!is_request(frame->type)) {
-        send_error(e, ECG_ERROR_UNSUPPORTED, frame, frame->type);
+        ecg_answer_error(e, ECG_ERROR_UNSUPPORTED, frame, frame->type);
     } else if (!length_fits(frame)) {
-        send_error(e, ECG_ERROR_BAD_LENGTH, frame, frame->length);
+        ecg_answer_error(e, ECG_ERROR_BAD_LENGTH, frame, frame->length);
     } else {
         on_request(e, frame, payload);
     }
@@ -518,7 +353,7 @@ void ecg_edge_receive(ecg_edge_t *e, const uint8_t *bytes, size_t n)
 static ecg_status_t check(const ecg_edge_config_t *config)
 {
     if (config == NULL || config->now_us == NULL || config->write == NULL || config->models == NULL
-        || config->model_count == 0u || config->model_count > MODELS_MAX) {
+        || config->model_count == 0u || config->model_count > ECG_EDGE_MAX_MODELS) {
         return ECG_STATUS_BAD_ARGUMENT;
     }
     for (uint8_t m = 0; m < config->model_count; m++) {
@@ -542,7 +377,7 @@ ecg_status_t ecg_edge_init(ecg_edge_t *e, const ecg_edge_config_t *config)
     e->boot = config->boot != 0u ? config->boot : 1u;
     e->then_us = config->now_us(config->ctx);
     run_selftest(e);
-    send_hellos(e);
+    ecg_answer_hello(e);
     return e->selftest.failed == 0u ? ECG_OK : ECG_STATUS_SELFTEST_FAILED;
 }
 
@@ -554,7 +389,7 @@ ecg_status_t ecg_edge_live(ecg_edge_t *e, uint8_t model)
     if (e->selftest.failed != 0u) {
         return ECG_STATUS_SELFTEST_FAILED;
     }
-    start(e, model, MODE_STREAM, 0u, 0u);
+    start(e, model, ECG_MODE_STREAM, 0u, 0u);
     e->live = true;
     return ECG_OK;
 }
@@ -584,7 +419,7 @@ void ecg_edge_lost(ecg_edge_t *e, uint32_t n)
     if (e->config != NULL && e->live && n != 0u) {
         e->overruns += n;
         e->gap_owed = true;
-        send_error(e, ECG_ERROR_OVERRUN, NULL, n);
+        ecg_answer_error(e, ECG_ERROR_OVERRUN, NULL, n);
     }
 }
 
@@ -592,18 +427,4 @@ const ecg_result_t *ecg_edge_result(const ecg_edge_t *e)
 {
     const ecg_kept_result_t *const kept = &e->kept[(e->kept_at + ECG_EDGE_KEPT_RESULTS - 1u) % ECG_EDGE_KEPT_RESULTS];
     return kept->used ? &kept->result : NULL;
-}
-
-void ecg_edge_log(ecg_edge_t *e, uint8_t level, const char *text)
-{
-    if (e->config == NULL) {
-        return;
-    }
-    uint8_t *const at = payload_of(e);
-    size_t n = 0u;
-    for (; n + 1u < ECG_FRAME_PAYLOAD_MAX && text[n] != '\0'; n++) {
-        at[1u + n] = (uint8_t)text[n];
-    }
-    at[0] = level;
-    send(e, ECG_TYPE_LOG, 1u + n);
 }

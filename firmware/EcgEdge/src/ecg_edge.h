@@ -30,6 +30,7 @@ extern "C" {
 #define ECG_EDGE_VERSION_PATCH 0u
 
 #define ECG_EDGE_KEPT_RESULTS 4u    // that a host may ask for again
+#define ECG_EDGE_MAX_MODELS 8u      // of one image
 
 // Engines, as ecg_config.h spells them too: macros, so that it can choose by #if.
 #define ECG_ENGINE_TFLM 1
@@ -77,7 +78,7 @@ typedef struct {
     uint8_t ran, failed;
     uint8_t first_failed;               // 255: none
     uint8_t model;                      // of that one
-    uint8_t models_failed;              // bit m: model m, up to 8 models
+    uint8_t models_failed;              // bit m: model m
 } ecg_selftest_report_t;
 
 // All state of one core, about 1 KB; the rings of prepare and the models' scratch come on top.
@@ -98,6 +99,7 @@ typedef struct {
     uint32_t uptime_ms, then_us;
     uint16_t rest_us;
     ecg_selftest_report_t selftest;
+    uint32_t arena_used[ECG_EDGE_MAX_MODELS];
     // the frame being received, and the frame being sent
     ecg_frame_reader_t reader;
     uint8_t wire[ECG_FRAME_WIRE_MAX];
