@@ -91,11 +91,11 @@ def split_by_subject(data: Dataset, *, held_out: float, seed: int) -> tuple[Data
 
 
 def augment(columns: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int8]:
-    """(n, window, leads) -> the same, each window a little different: gain within 4 %, noise of up to two steps.
+    """(n, window, leads) -> the same, each window a little different: gain within 4 %, noise of up to 0.7 steps.
 
     Gentle on purpose: labels are graded in millivolts, and a gain of 20 % would make a label a lie.
     """
     n = columns.shape[0]
     gain = rng.uniform(0.96, 1.04, (n, 1, 1)).astype(np.float32)
-    noise = rng.standard_normal(columns.shape, dtype=np.float32) * rng.uniform(0.0, 2.0, (n, 1, 1)).astype(np.float32)
+    noise = rng.standard_normal(columns.shape, dtype=np.float32) * rng.uniform(0.0, 0.7, (n, 1, 1)).astype(np.float32)
     return np.clip(np.rint(columns * gain + noise), -128, 127).astype(np.int8)
