@@ -131,29 +131,18 @@ def _logistic(ctx: Context, op: RawOp) -> None:
 
 
 def _relu(ctx: Context, op: RawOp) -> None:
+    """RELU rescales; RELU6 clamps without rescaling in TFLM, so both of its sides must have one quantization."""
     x = ctx.take(op)
     out = ctx.give(op, x, x.shape)
     multiplier = shift = 0
+    if op.code == "RELU6":
+        ctx.check_same_quant(x, out)
     if x.quant and out.quant:
-        multiplier, shift = quant.relu_multiplier(x.quant.scale[0], out.quant.scale[0])
-    fields = clamp("RELU", out)
-    ctx.ops.append(
-        ir.Relu(ctx.op_name("relu"), x, out, **fields, multiplier=multiplier, shift=shift,
-                input_zero=zero_point(x), output_zero=zero_point(out))
-    )  # fmt: skip
-
-
-def _relu6(ctx: Context, op: RawOp) -> None:
-    """TFLM clamps without rescaling, so both sides must have one quantization."""
-    x = ctx.take(op)
-    out = ctx.give(op, x, x.shape)
-    ctx.check_same_quant(x, out)
-    multiplier, shift = quant.IDENTITY if x.quant else (0, 0)
-    fields = clamp("RELU6", out)
-    ctx.ops.append(
-        ir.Relu(ctx.op_name("relu"), x, out, **fields, multiplier=multiplier, shift=shift,
-                input_zero=zero_point(x), output_zero=zero_point(out))
-    )  # fmt: skip
+        factor = quant.relu_multiplier(x.quant.scale[0], out.quant.scale[0])
+        multiplier, shift = quant.IDENTITY if op.code == "RELU6" else factor
+    fields = clamp("RELU6" if op.code == "RELU6" else "RELU", out)
+    fields |= {"multiplier": multiplier, "shift": shift, "input_zero": zero_point(x), "output_zero": zero_point(out)}
+    ctx.ops.append(ir.Relu(ctx.op_name("relu"), x, out, **fields))
 
 
 def _add(ctx: Context, op: RawOp) -> None:
@@ -190,7 +179,7 @@ _LOWERINGS: Mapping[str, Callable[[Context, RawOp], None]] = {
     "PAD": lower_pad,
     "REDUCE_MAX": _reduce_max,
     "RELU": _relu,
-    "RELU6": _relu6,
+    "RELU6": _relu,
     "RESHAPE": _relabel,
     "SOFTMAX": _softmax,
     "SQUEEZE": _relabel,
