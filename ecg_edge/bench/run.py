@@ -22,7 +22,7 @@ from ecg_edge.bench.loopback import ask, describe, matching_hello
 from ecg_edge.bench.source import Progress, Source, check_one_lead
 from ecg_edge.bundle import FLOAT_MODEL, Bundle
 from ecg_edge.device.client import Device
-from ecg_edge.files import write_json, write_text
+from ecg_edge.files import json_text, replacing_file
 from ecg_edge.report.html import bench_html
 from ecg_edge.report.metrics import Json
 
@@ -84,10 +84,11 @@ def run_bench(order: Order, steps: Steps, *, open_board: OpenBoard = open_board)
 
 
 def write_report(run: Run, report: Json, out: Path) -> None:
-    """report.json and report.html in `out`, each whole or not at all."""
+    """Write report.json and report.html into `out`: both, or neither."""
     page = bench_html(report, strips(run), run.device.total_us.tolist(), timeline(run))
-    write_json(out / "report.json", report)
-    write_text(out / "report.html", page)
+    with replacing_file(out / "report.json") as data, replacing_file(out / "report.html") as html:
+        data.write_text(json_text(report) + "\n", encoding="utf-8")
+        html.write_text(page, encoding="utf-8")
 
 
 def _host_scores(

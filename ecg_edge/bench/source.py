@@ -90,8 +90,10 @@ def synthetic_source(
     Raises:
         SignalError: no window is wanted, or the model's window is outside what can be synthesized.
     """
-    if count < 1 or seed < 0:
-        raise SignalError(f"synthetic windows: {count} of seed {seed}; 1 and seed 0 are the least")
+    if count < 1:
+        raise SignalError(f"{count} synthetic windows are too few to compare; 1 is the least")
+    if seed < 0:
+        raise SignalError(f"seed {seed} of the synthetic windows is negative")
     labels = balanced_labels(-(-count // len(CLASSES)))[:count]
     parts = []
     subjects = evaluation_seed(seed)

@@ -208,12 +208,14 @@ def test_bench_subjects_differ_from_those_of_the_same_seed_in_training(bundle: B
     assert not (made.signal_uv == trained.samples_uv).all(axis=1).any()
 
 
-def test_the_report_is_written_whole_or_not_at_all(bundle: Bundle, board: MakeBoard, tmp_path: Path) -> None:
+def test_both_reports_are_written_or_neither(bundle: Bundle, board: MakeBoard, tmp_path: Path) -> None:
     run, report = run_bench(synthetic(bundle), Quiet(), open_board=opener(board()))
     write_report(run, report, tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
-    (tmp_path / "bad" / "report.json").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"report\.json"):
-        write_report(run, report, tmp_path / "bad")
-    assert [p.name for p in (tmp_path / "bad").iterdir()] == ["report.json"]
+    for blocked in ("report.json", "report.html"):
+        folder = tmp_path / f"bad {blocked}"
+        (folder / blocked).mkdir(parents=True)
+        with pytest.raises(OSError, match=blocked):
+            write_report(run, report, folder)
+    assert [p.name for p in (tmp_path / "bad report.html").iterdir()] == ["report.html"]

@@ -99,7 +99,8 @@ def test_a_board_with_another_model_exits_2_with_one_line_and_no_report(
     [
         (["--synthetic", "5", "--npz", "x.npz"], "give one"),
         (["--lead", "II"], "belong to --record"),
-        (["--synthetic", "0"], "synthetic windows: 0"),
+        (["--synthetic", "0"], "0 synthetic windows"),
+        (["--seed", "-1"], "seed -1"),
         (["--record", "nowhere/100"], "nowhere/100"),
         (["--npz", "nowhere.npz"], "nowhere.npz"),
         (["--device", "/dev/nothing", "--synthetic", "5"], "/dev/nothing"),
