@@ -22,8 +22,8 @@ class Conv:
     separable: bool = False
 
 
-# 250 Hz / 16 leaves 15.6 columns a second; the two long separable kernels then span nearly two seconds, which is what it
-# takes to see that a beat came early. The first stride of 4 loses nothing: prepare leaves little above 25 Hz.
+# 250 Hz / 16 leaves 15.6 columns a second; the two long separable kernels then span nearly two seconds, which is what
+# it takes to see that a beat came early. The first stride of 4 loses nothing: prepare leaves little above 25 Hz.
 ECG5 = (
     Conv(16, 11, 4),
     Conv(32, 7, 2),
