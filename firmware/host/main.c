@@ -64,6 +64,7 @@ int ecg_host_serve(ecg_host_engine_t engine, uint8_t model, uint8_t engine_id, c
     descriptor.scratch_bytes = 0u;
     image.model = &descriptor;
     served_engine = engine;
+    options.board = ECG_BOARD;
     options.engine = engine_id;
     options.engine_version = engine_version;
     options.arena_used = arena_used;

@@ -9,6 +9,7 @@ import pytest
 from core_bench import BOOT, Core, credit, error, kinds, results, signal, verdicts
 from toy import CLASSES, PREPARE, TOYS, expected_verdicts
 
+from ecg_edge import __version__
 from ecg_edge.device.frame import FrameType
 from ecg_edge.device.messages import Credit, ErrorCode, Hello, Mode, SelfTest
 from ecg_edge.signal.prepare import State
@@ -33,6 +34,11 @@ def test_a_board_says_hello_once_for_each_model_when_it_boots(core: Core) -> Non
         assert hello.credit_samples == 256 // toy.leads
         assert (hello.fs_hz, hello.in_scale, hello.in_zero, hello.out_scale) == (250, 1 / 64, -4, 1 / 256)
         assert (hello.out_zero, hello.arena_used, hello.firmware) == (-128, 0, (0, 1, 0))
+
+
+def test_the_firmware_has_the_version_of_the_package(core: Core) -> None:
+    hello = Hello.unpack(core.ask(FrameType.HELLO)[0].payload)
+    assert ".".join(map(str, hello.firmware)) == __version__
 
 
 def test_hello_is_answered_whatever_boot_the_host_believes_in(core: Core) -> None:
@@ -245,11 +251,3 @@ def test_logs_are_frames_and_are_cut_to_one(core: Core) -> None:
     core.library.ecg_edge_log(core.library.harness_edge(), 2, b"x" * 400)
     (frame,) = core.taken()
     assert (frame.type, frame.payload) == (FrameType.LOG, b"\x02" + b"x" * 255)
-
-
-# ---- size ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_core_keeps_to_its_ram(core: Core) -> None:
-    # 4 KB in all for one lead, 1,068 bytes of it the lead's rings; pointers are twice as wide here as on a board.
-    assert core.library.harness_edge_bytes() + 1068 <= 4096

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import compiler
 from core_bench import CORE, SOURCES, credit, error, kinds, results, signal, verdicts
@@ -206,6 +207,15 @@ def test_noise_faster_than_anybody_reads_does_not_stop_a_host_board(board: Board
     assert kinds(board.ask(FrameType.HELLO, wanted=3))[-3:] == ["HELLO"] * 3
 
 
+def test_100_kilobytes_of_noise_over_the_line_leave_it_usable(board: Board) -> None:
+    board.hello()
+    noise = np.random.default_rng(2).integers(0, 256, 100_000, dtype=np.uint8).tobytes()
+    for at in range(0, len(noise), 2000):
+        board.write(noise[at : at + 2000])
+    board.write(b"\0")
+    assert verdicts(board.classify(0)) == expected_verdicts(TOYS[0], signal(64))
+
+
 def test_flags_reach_the_verdict(board: Board) -> None:
     board.hello()
     board.ask(FrameType.START, Start(0, Mode.WINDOW, 0).pack())
@@ -233,6 +243,7 @@ def test_an_engine_in_python_serves_behind_the_same_core(built: Path, tmp_path: 
     (frame,) = board.read(1)
     hello = Hello.unpack(frame.payload)
     assert (hello.name, hello.engine, hello.engine_version, hello.arena_used) == ("stream", 1, "python", 4321)
+    assert hello.board == "a toy board"
     assert (hello.model_count, hello.streams, hello.selftest) == (1, False, 1)
     board.boot = frame.boot
     frames = board.classify(0)
