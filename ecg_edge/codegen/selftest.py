@@ -1,6 +1,6 @@
 """Known answers for the boot self-test: windows as polylines, and what the golden model answers. Layer: codegen.
 
-A window is a made-up ECG of few knots, so that it costs some 200 bytes of flash and still drives filter and model like
+A window is a made-up ECG of few knots, so that it costs some 300 bytes of flash and still drives filter and model like
 a real one. Of many candidates those are taken whose scores are least saturated: scores near a tie move with any wrong
 bit, where a confident 127 hides it. The model's sha256 is the seed, so an export is the same bytes each time.
 """

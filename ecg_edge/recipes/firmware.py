@@ -11,6 +11,7 @@ from ecg_edge.bundle import Bundle
 from ecg_edge.codegen import project
 from ecg_edge.codegen.budget import Limits
 from ecg_edge.codegen.selftest import Preparation
+from ecg_edge.device.boards import find_board
 from ecg_edge.signal.prepare import Prepare, prepare
 
 
@@ -52,15 +53,11 @@ def make_preparation(parameters: dict[str, Any]) -> Preparation:
     return partial(prepare, p=Prepare.from_manifest(parameters))
 
 
-def board_limits(board: str) -> Limits | None:
-    """What a board has; None for the host, which has enough.
+def board_limits(board: str) -> Limits:
+    """What a board has.
 
     Raises:
         DeviceError: no board of that name.
     """
-    if board == "host":
-        return None
-    from ecg_edge.device.boards import find_board
-
     found = find_board(board)
     return Limits(board, found.flash_bytes, found.ram_bytes)

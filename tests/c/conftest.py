@@ -20,7 +20,7 @@ from ecg_edge.graph.plan import make_plan
 SOURCES = Path(__file__).parents[2] / "firmware" / "EcgEdge" / "src"
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZE = ("-fsanitize=undefined", "-fno-sanitize-recover")
-KERNELS = (SOURCES / "ecg_ops.c", SOURCES / "ecg_ops_portable.c")
+KERNELS = tuple(sorted(SOURCES.glob("ecg_ops*.c")))
 
 
 def compiler() -> str:
@@ -51,8 +51,20 @@ def build_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., cty
 
 
 @pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """Objects of ecg_ops*.c, compiled once for all engines."""
+    folder = tmp_path_factory.mktemp("kernels")
+    objects = tuple(folder / f"{source.stem}.o" for source in KERNELS)
+    for source, target in zip(KERNELS, objects, strict=True):
+        command = [compiler(), *WARNINGS, *SANITIZE, "-O1", "-g", "-fPIC", f"-I{SOURCES}", "-c", str(source)]
+        result = subprocess.run([*command, "-o", str(target)], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+    return objects
+
+
+@pytest.fixture(scope="session")
 def build_engine(
-    build_library: Callable[..., ctypes.CDLL], tmp_path_factory: pytest.TempPathFactory
+    build_library: Callable[..., ctypes.CDLL], kernels: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Engine]:
     """Graph and hop -> its generated engine, compiled."""
 
@@ -61,6 +73,6 @@ def build_engine(
         source = folder / "model_native.c"
         source.write_text(native_source(make_plan(graph, hop=hop), manifest_for(graph, hop=hop)))
         (folder / "ecg_config.h").write_text(CONFIG)
-        return Engine(build_library(source, *KERNELS, include=folder), graph.name)
+        return Engine(build_library(source, *kernels, include=folder), graph.name)
 
     return build
