@@ -85,8 +85,8 @@ def export(
     """
     assert engine in ENGINES, engine
     models = [read_model(bundle) for bundle in bundles]
-    names = [model.name for model in models]
-    if twice := [name for name in names if names.count(name) > 1]:
+    names = [model.name.upper() for model in models]  # as their macros are
+    if twice := [model.name for model in models if names.count(model.name.upper()) > 1]:
         raise BundleError(f"two bundles are named {twice[0]}; an image needs different names")
     for model in models:
         require_engine(model, engine)

@@ -79,7 +79,8 @@ def _least_saturated(scores: NDArray[np.int8]) -> list[int]:
 def _pseudo_ecg(random: np.random.Generator, length: int, fs_hz: int) -> tuple[tuple[int, int], ...]:
     """Beats of nine knots each: P, Q, R, S, J, the ST segment, T and the baseline, all of random size."""
     period_s = random.uniform(0.45, 1.3)
-    p_uv, r_uv, st_uv, t_uv = random.normal((120, 900, 0, 250), (60, 350, 150, 250))
+    gain = np.exp(random.normal(-0.3, 0.8))
+    p_uv, r_uv, st_uv, t_uv = gain * random.normal((120, 900, 0, 250), (60, 350, 150, 250))
     wander_uv, noise_uv = random.uniform(0, 200), random.uniform(0, 40)
     shape = (  # s from the beat's beginning, uV
         (0.00, 0.0), (0.05, p_uv), (0.10, 0.0), (0.15, -0.1 * r_uv), (0.18, r_uv), (0.21, -0.2 * r_uv), (0.24, st_uv),

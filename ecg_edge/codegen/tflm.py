@@ -20,6 +20,8 @@ RESOLVER_METHODS = {
     "LOGISTIC": "AddLogistic",
     "MAX_POOL_2D": "AddMaxPool2D",
     "MEAN": "AddMean",
+    "PAD": "AddPad",
+    "REDUCE_MAX": "AddReduceMax",
     "RELU": "AddRelu",
     "RELU6": "AddRelu6",
     "RESHAPE": "AddReshape",
