@@ -43,7 +43,7 @@ def rung(
     request: pytest.FixtureRequest, image: tuple[Bundle, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rung]:
     """Each kind of board in turn; `host` and `tflm` are the firmware as a process, one engine each."""
-    tmp, cache = tmp_path_factory.mktemp("firmware"), request.config.cache.mkdir("boards")  # type: ignore[union-attr]
+    tmp, cache = tmp_path_factory.mktemp("firmware"), request.config.cache.mkdir("boards")
     if request.param == "fake":
         yield from fake_rung(image)
     elif request.param == "host":

@@ -38,7 +38,7 @@ class SystemClock:
         return time.monotonic()
 
     def sleep_s(self, seconds: float) -> None:
-        time.sleep(seconds)
+        time.sleep(max(0.0, seconds))
 
 
 class VirtualClock:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ecg_edge.bundle import Bundle
 from ecg_edge.device import Answer, Frame, FrameReader, FrameType, Link, encode_frame
-from ecg_edge.device.messages import Hello
+from ecg_edge.device.messages import ErrorReport, Hello
 from ecg_edge.graph import interpret
 from ecg_edge.graph.tflite import read_graph
 from ecg_edge.signal.prepare import Prepare, PrepareStream, State, sample_states, stream_states
@@ -77,7 +77,8 @@ class Wire:
         link.write(b"\0")
         hello = self.ask(FrameType.HELLO)
         self.boot = hello[-1].boot
-        self.hellos = [Hello.unpack(frame.payload) for frame in hello if frame.type == FrameType.HELLO]
+        said = [Hello.unpack(frame.payload) for frame in hello if frame.type == FrameType.HELLO]
+        self.hellos = list({one.model_index: one for one in said}.values())  # the unasked one of the boot comes too
 
     @property
     def seq(self) -> int:
@@ -106,5 +107,6 @@ class Wire:
 
     def _closes(self, frame: Frame) -> bool:
         """STATS, or (before HELLO taught us the nonce) its refusal as stale."""
-        refused = frame.type == FrameType.ERROR and frame.payload[:2] == bytes((5, FrameType.STATS))
-        return frame.type == FrameType.STATS or refused
+        return frame.type == FrameType.STATS or (
+            frame.type == FrameType.ERROR and ErrorReport.unpack(frame.payload).seq == self._seq
+        )

@@ -27,7 +27,8 @@ def ecg_like(n: int, leads: int, seed: int) -> NDArray[np.int16]:
     random = np.random.default_rng(seed)
     wander = np.cumsum(random.normal(0, 20, (n, leads)), axis=0)
     spikes = (random.random((n, leads)) < 0.01) * random.normal(0, 3000, (n, leads))
-    return np.clip(wander + spikes + random.normal(0, 30, (n, leads)), -32767, 32766).astype(np.int16)
+    values: NDArray[np.float64] = np.clip(wander + spikes + random.normal(0, 30, (n, leads)), -32767, 32766)
+    return values.astype(np.int16)
 
 
 def test_hello_says_what_the_bundle_says(device: Device, rung: Rung, reference_of: References) -> None:
@@ -54,13 +55,14 @@ def test_isolated_windows_are_answered_bit_by_bit(
     for hello, reference in models(device, rung, reference_of):
         device.require(hello.sha256)
         shape = (8, hello.window, hello.leads)
-        windows = {
-            "ecg": ecg_like(8 * hello.window, hello.leads, 2).reshape(shape),
+        signals: dict[str, NDArray[np.int64]] = {
+            "ecg": ecg_like(8 * hello.window, hello.leads, 2).reshape(shape).astype(np.int64),
             "noise": random.integers(-2000, 2001, shape),
             "extremes": random.choice([-32768, -1, 0, 32767], shape),
             "still": random.integers(0, 2, shape),
             "constant": np.full(shape, -1234),
-        }[kind].astype(np.int16)
+        }
+        windows = signals[kind].astype(np.int16)
         assert said(device.classify_many(windows)) == reference.windows(windows)
 
 
