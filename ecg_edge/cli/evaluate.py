@@ -23,6 +23,9 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write report.json and report.html into this folder.")
     ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw confusion, accuracy by group and calibration as PNG files.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print report.json instead of text.")] = False,
 ) -> None:
     """Say how good a bundle is: int8 and float on the same windows, per class, by SNR and by severity.
@@ -55,6 +58,10 @@ def evaluate(
     if out is not None:
         evaluation.write_report(opened, cases, answers, report, out)
         note(f"wrote {out / 'report.json'} and {out / 'report.html'}")
+    if plots is not None:
+        from ecg_edge.report.plots import save_evaluation
+
+        note(f"wrote {', '.join(str(path) for path in save_evaluation(report, plots))}")
     if json:
         print_json(report)
     else:

@@ -52,7 +52,7 @@ def synth(
     """
     from ecg_edge.cli.progress import Steps
     from ecg_edge.recipes import synthesis
-    from ecg_edge.report.examples import save_examples
+    from ecg_edge.report.plots import save_strips
     from ecg_edge.signal.synth import CLASSES, Synthetic, balanced_labels, collect, synthesize
 
     _check(out, format, snr_db, severity_mv, force=force)
@@ -72,7 +72,7 @@ def synth(
             with steps.step("records") as progress:
                 synthesis.write_records(out, made, csv=format is Format.csv, progress=progress, force=force)
     if plot is not None:
-        save_examples(plot, synthesis.examples(made))
+        save_strips(synthesis.examples(made), plot)
     if json:
         facts = {
             "out": str(out),

@@ -10,9 +10,12 @@ from typing import Any
 from ecg_edge.bundle import Bundle
 from ecg_edge.codegen import project
 from ecg_edge.codegen.budget import Limits
+from ecg_edge.codegen.image import image_files, read_model
 from ecg_edge.codegen.selftest import Preparation
 from ecg_edge.device.boards import find_board
 from ecg_edge.signal.prepare import Prepare, prepare
+
+SHIPPED_MODEL = "ecg5"
 
 
 def export(
@@ -46,6 +49,12 @@ def export(
         limits=limits,
         force=force,
     )
+
+
+def shipped_image() -> dict[str, str]:
+    """The generated files that lie in firmware/EcgEdge/src, so that the library builds as it is: name -> text."""
+    models = [read_model(Bundle.load(SHIPPED_MODEL))]
+    return image_files(models, engine="native", board="generic", make_preparation=make_preparation)
 
 
 def make_preparation(parameters: dict[str, Any]) -> Preparation:

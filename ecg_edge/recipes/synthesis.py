@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ecg_edge.files import replacing_folder
-from ecg_edge.report.examples import Example
+from ecg_edge.report.html import Strip
 from ecg_edge.signal.record import LABEL_FILE, Annotations, Record, write_csv_record, write_wfdb
 from ecg_edge.signal.rhythm import BEAT_SYMBOLS, RHYTHMS, Beat
 from ecg_edge.signal.synth import CLASSES, Synthetic
@@ -58,7 +58,7 @@ def _record(made: Synthetic, i: int) -> Record:
     return Record(f"synth{i:05d}", int(made.fs_hz), "synthetic", made.samples_uv[i], annotations=notes)
 
 
-def examples(made: Synthetic, *, per_class: int = 3) -> list[Example]:
+def examples(made: Synthetic, *, per_class: int = 2) -> list[Strip]:
     """The first windows of each class, to look at."""
     chosen = []
     for label, name in enumerate(CLASSES):
@@ -66,6 +66,5 @@ def examples(made: Synthetic, *, per_class: int = 3) -> list[Example]:
             facts = [RHYTHMS[made.event[i]], f"SNR {made.snr_db[i]:.0f} dB"]
             if made.severity_mv[i]:
                 facts.append(f"{made.severity_mv[i]:+.2f} mV")
-            beats = made.r[i][made.r[i] >= 0]
-            chosen.append(Example(name, ", ".join(facts), made.samples_uv[i], made.fs_hz, beats))
+            chosen.append(Strip(f"{name} (synthetic)", ", ".join(facts), made.samples_uv[i], int(made.fs_hz)))
     return chosen
