@@ -104,7 +104,7 @@ def library_files() -> dict[str, bytes]:
     """The sources that every image shares: path in the library -> content."""
     root = package_data("firmware") / LIBRARY
     found = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()}
-    shared = {name: path.read_bytes() for name, path in found.items() if not _is_generated(name) and _is_source(name)}
+    shared = {name: path.read_bytes() for name, path in found.items() if not is_generated(name) and _is_source(name)}
     if "src/ecg_model.h" not in shared:
         raise BundleError(f"{root} holds no firmware sources: the package is incomplete")
     return shared
@@ -114,8 +114,8 @@ def _is_source(name: str) -> bool:
     return name.endswith(SOURCE_SUFFIXES)
 
 
-def _is_generated(name: str) -> bool:
-    """Whether a file of src/ belongs to one image: the shipped image's files lie beside the shared ones."""
+def is_generated(name: str) -> bool:
+    """Whether a file of the library belongs to one image: the shipped image's files lie beside the shared ones."""
     file = name.removeprefix("src/")
     return file in ("ecg_config.h", "ecg_models.h", "ecg_models.c") or file.startswith("ecg_model_")
 
