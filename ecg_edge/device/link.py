@@ -5,6 +5,7 @@ Layer: device; imports errors. The one door to `serial`. Time comes from outside
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import select
@@ -136,7 +137,8 @@ def _open_port(url: str, baud: int) -> Any:
     import serial
 
     try:
-        port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=WRITE_TIMEOUT_S)
+        # exclusive: two hosts on one board would each get half of its answers.
+        port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True)
     except (OSError, ValueError) as error:  # SerialException is an OSError; a URL it cannot read a ValueError
         ports = ", ".join(available_ports()) or "none"
         raise LinkError(f"{url}: cannot be opened ({_one_line(error)}); serial ports here: {ports}") from error
@@ -159,7 +161,8 @@ def _pollable(port: Any) -> int | None:
 def _one_line(error: Exception) -> str:
     """The reason, without pyserial's repetitions of the port's name where the system has a word for it."""
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+        advice = {errno.EAGAIN: "another program has it", errno.EACCES: "no permission; is the user in group dialout?"}
+        return advice.get(error.errno) or os.strerror(error.errno)
     return " ".join(str(error).split())
 
 

@@ -243,7 +243,7 @@ RESETS = st.lists(st.integers(2, 120), max_size=3).map(lambda places: tuple(sort
 
 
 @given(FAULTS, RESETS, st.integers(0, 2**32 - 1), st.integers(0, 12), st.sampled_from([10, 40, 126, 300]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_windows_survive_any_line_and_any_reset(
     faults: Faults, resets: tuple[int, ...], seed: int, count: int, credit: int
 ) -> None:
@@ -256,7 +256,7 @@ def test_windows_survive_any_line_and_any_reset(
 
 
 @given(FAULTS, RESETS, st.integers(0, 2**32 - 1), st.integers(0, 150), st.sampled_from([10, 40, 126, 300]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_stream_survives_any_line_and_any_reset(
     faults: Faults, resets: tuple[int, ...], seed: int, n: int, credit: int
 ) -> None:
@@ -293,7 +293,7 @@ def test_thousands_of_bad_lines_are_survived() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.05, 0.2]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_hopeless_line_ends_in_one_line_never_in_a_wrong_answer(seed: int, rate: float) -> None:
     model = fake_model()
     faults = Faults(drop=rate, flip=rate, double=rate, noise=rate, lose=rate)

@@ -89,7 +89,7 @@ def test_frames_come_back_from_any_split(frames: list[Frame], zeros: int, random
 
 
 @given(FRAMES, st.data(), st.sampled_from(["flip", "drop", "double"]))
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_a_damaged_byte_never_gives_a_wrong_frame_and_never_costs_the_next(
     frame: Frame, data: st.DataObject, damage: str
 ) -> None:

@@ -110,6 +110,18 @@ def test_a_pty_that_vanishes_midway_is_gone_in_one_line() -> None:
     link.close()
 
 
+def test_a_port_that_another_program_has_is_refused() -> None:
+    board, host = os.openpty()
+    name = os.ttyname(host)
+    first = SerialLink(name)
+    with pytest.raises(LinkError, match=f"{name}: cannot be opened \\(another program has it\\)"):
+        SerialLink(name)
+    first.close()
+    SerialLink(name).close()
+    os.close(host)
+    os.close(board)
+
+
 def test_a_fake_link_answers_one_frame_a_read_and_time_passes_only_on_empty_reads() -> None:
     clock = VirtualClock()
     link = FakeLink(echo, clock=clock)
