@@ -115,3 +115,15 @@ def test_a_random_graph_answers_as_the_interpreter_in_windows_and_in_streams(see
         engine.reset()
         assert engine.push(columns) == expected_stream(graph, columns, hop=hop)
     assert engine.fences_stand()
+
+
+@pytest.mark.parametrize("name", ["bench_a", "bench_b"])
+def test_run_answers_what_the_tflite_micro_wheel_answers_now(name: str, build_engine: Build) -> None:
+    pytest.importorskip("tflite_micro", reason="no tflite-micro wheel: equality with the golden runtime is not checked")
+    from ecg_edge.runtime.tflm import TflmBackend
+
+    data = (GOLDEN / "models" / f"{name}.tflite").read_bytes()
+    graph = read_graph(data, name=name)
+    windows = random_windows(graph, 1000, seed=6)
+    engine = build_engine(graph, hop=graph.input.shape[0])
+    assert np.array_equal(engine.run(windows), TflmBackend(data).run(windows))
