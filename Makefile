@@ -29,7 +29,7 @@ check: .venv/.dev ## lint, types and unit tests: seconds
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n auto -m "not slow" tests/unit
 
 test: .venv/.dev ## everything that needs no hardware
 	@tools/system.sh gcc libc6-dev
