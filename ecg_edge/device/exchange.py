@@ -97,8 +97,7 @@ class Exchange:
                 self._on_silence()
             else:
                 self._heard_s = session.clock.now_s()
-                if not self._repeated:
-                    self._repeat_s = session.patience.repeat_s
+                self._repeat_s = max(session.patience.repeat_s, self._repeat_s / 2.0)
                 self._repeated = False
                 self._on_frame(frame)
             while (ready := self._early.pop(self._next, None)) is not None:
@@ -191,8 +190,8 @@ class Exchange:
         silent_s = session.clock.now_s() - self._heard_s
         if silent_s >= session.patience.give_up_s:
             raise DeviceTimeout(f"{session.link.name}: silent for {silent_s:.1f} s, {self._next} answers came before")
-        # Wait longer until an answer comes that was asked for once (Karn's rule): repeats to a slow board pile up.
-        self._repeat_s = min(2.0 * self._repeat_s, session.patience.give_up_s / 6.0)
+        # Repeats to a slow board pile up: wait longer for the next answer. Each that comes takes half of that back.
+        self._repeat_s = min(1.5 * self._repeat_s, session.patience.give_up_s / 6.0)
         self._repeated = True
         self._sent.clear()  # none of it is on the way any more
         if self._polling:
