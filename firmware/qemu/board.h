@@ -1,0 +1,63 @@
+// What QEMU's mps2-an386 (Cortex-M4, 25 MHz) gives the application: start-up, a clock, a UART, semihosting.
+#ifndef BOARD_H
+#define BOARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BOARD_CLOCK_HZ 25000000u
+// Under `-icount shift=0` an instruction takes one nanosecond of the board's time, so that a tick of SysTick is 40 of them.
+#define BOARD_INSTRUCTIONS_PER_TICK 40u
+
+// The first bytes of RAM. No start-up code writes them: they outlive a reset, and are zero after power-on.
+typedef struct {
+    uint32_t seed;          // written from outside before each reset: -device loader,addr=0x20000000,data=N,data-len=4
+    uint32_t resets;        // since power-on
+    uint32_t fault_pc;      // of the fault that caused this reset; 0: none
+} board_kept_t;
+#define BOARD_KEPT ((volatile board_kept_t *)0x20000000u)
+
+// The application. Does not return.
+void board_main(void);
+
+// Called on a fault, with the address of the instruction. The application's; must not return.
+void board_fault(uint32_t pc);
+
+// Starts the machine again: RAM stays, all else is as after power-on.
+void board_restart(void);
+
+// Ticks of the 25 MHz clock since board_clock_start(), modulo 2^32.
+void board_clock_start(void);
+uint32_t board_ticks(void);
+
+// The same clock in microseconds, modulo 2^32.
+uint32_t board_now_us(void);
+
+// The UART. board_uart_read() sleeps until there is a byte; writing waits for room.
+void board_uart_start(void);
+uint8_t board_uart_read(void);
+void board_uart_write(const uint8_t *bytes, size_t n);
+
+// Bytes of stack that were ever used, since start-up filled it with a pattern; and how many there are.
+uint32_t board_stack_used(void);
+uint32_t board_stack_bytes(void);
+
+// Semihosting: files of the machine that emulates (QEMU: -semihosting-config enable=on,target=native).
+// Opens a file in its working folder; -1 when that fails.
+int32_t board_file_open(const char *name, bool to_write);
+// Both return whether all n bytes went through.
+bool board_file_read(int32_t file, void *bytes, size_t n);
+bool board_file_write(int32_t file, const void *bytes, size_t n);
+void board_file_close(int32_t file);
+// Ends the emulator with this status.
+void board_exit(int32_t status);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
