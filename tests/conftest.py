@@ -11,10 +11,15 @@ from importlib.util import find_spec
 
 import pytest
 from board_rungs import Rung, board_rung, fake_rung, golden_bundle, missing, virtual_rung
+from hypothesis import HealthCheck, settings
 
 from ecg_edge.bundle import Bundle
 from ecg_edge.device import Device, Patience
 from ecg_edge.signal.prepare import FIR_250_HZ, Prepare, scaled_prepare
+
+# How long an example takes depends on what else the machine does: it says nothing of the code.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 PATIENCE = Patience(repeat_s=2.0, give_up_s=60.0)  # the machine may be busy
 
