@@ -7,8 +7,6 @@ application with the tflite-micro wheel as its engine.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
 import select
@@ -22,6 +20,8 @@ from pathlib import Path
 from typing import IO
 
 from ecg_edge.bundle import package_data
+from ecg_edge.device import process
+from ecg_edge.device.build import build, library_folder
 from ecg_edge.device.client import Device
 from ecg_edge.device.link import BAUD, Clock, SerialLink
 from ecg_edge.device.session import Patience
@@ -29,8 +29,6 @@ from ecg_edge.errors import DeviceError, DeviceTimeout, LinkError
 
 VIRTUAL = {"virtual:": "native", "virtual:native": "native", "virtual:tflm": "tflm"}
 START_TIMEOUT_S = 60.0  # Python and the wheel take seconds on a busy machine
-STOP_TIMEOUT_S = 3.0
-CACHED_BUILDS = 16  # the newest are kept
 _C = ("-std=c99", "-O2", "-g", "-DECG_ENGINE=2")  # both engines' files are in every export; these compile the C one
 _CHECKED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 # AddressSanitizer must be a process's first library; Python loads this one later.
@@ -69,18 +67,18 @@ def open_device(
 class BoardLink:
     """The line to a board that is a process; closing it ends the process."""
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
-        """Take over `process`, wait for its line `pty NAME`, and open that.
+    def __init__(self, url: str, board: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+        """Take over `board`, wait for its line `pty NAME`, and open that.
 
         Raises:
             DeviceError: it ends, or says nothing in time; it does not outlive this.
         """
         self.name = url
-        self._process, self._errors = process, errors
+        self._process, self._errors = board, errors
         try:
             self._line = SerialLink(self._pty_name())
         except BaseException:
-            self._end_process()
+            process.end(self._process, self._errors, asked=True)
             raise
         self.clock: Clock = self._line.clock
 
@@ -98,7 +96,7 @@ class BoardLink:
 
     def close(self) -> None:
         self._line.close()
-        self._end_process()
+        process.end(self._process, self._errors, asked=True)
 
     def reset(self) -> None:
         """Press the board's reset button."""
@@ -122,30 +120,7 @@ class BoardLink:
         return name
 
     def _death(self, error: LinkError) -> LinkError:
-        """`error`, or the board's own last words if it died."""
-        try:
-            status = self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            return LinkError(f"{self.name}: {error}")
-        self._errors.seek(0)
-        lines = [line.strip() for line in self._errors.read().decode(errors="replace").splitlines() if line.strip()]
-        telling = [line for line in lines if "ERROR:" in line or "runtime error:" in line or "Error: " in line]
-        words = (telling or lines or ["no last words"])[-1 if not telling else 0]
-        return LinkError(f"{self.name}: the board's process ended with status {status}: {words}")
-
-    def _end_process(self) -> None:
-        """The board ends when its stdin does; what does not is terminated."""
-        process = self._process
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-        for number in (None, signal.SIGTERM, signal.SIGKILL):
-            if number is not None:
-                process.send_signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_TIMEOUT_S)
-                break
-        self._errors.close()
+        return process.death(self.name, self._process, self._errors, error)
 
 
 def start_board(
@@ -177,13 +152,13 @@ def start_board(
     environment = os.environ | _ENVIRONMENT
     try:
         # A session of its own: Ctrl-C is for us, and we end the board. Its stdin is how it learns that we are gone.
-        process = subprocess.Popen(
+        board = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=errors, env=environment, start_new_session=True
         )
     except OSError as error:
         errors.close()
         raise DeviceError(f"{url}: cannot start {command[0]} ({error.strerror})") from error
-    return BoardLink(url, process, errors)
+    return BoardLink(url, board, errors)
 
 
 def build_program(firmware: Path, *, cache: Path | None = None) -> Path:
@@ -213,14 +188,6 @@ def build_library(firmware: Path, *, cache: Path | None = None) -> Path:
     return _build(firmware, "libecg_host.so", steps, (*_C, *_SHARED), cache)
 
 
-def _folders(firmware: Path) -> tuple[Path, Path]:
-    """Where the C files and headers are."""
-    library = firmware / "EcgEdge" / "src"
-    if not (library / "ecg_models.h").is_file():
-        raise DeviceError(f"{firmware} is no exported firmware folder: it has no EcgEdge/src/ecg_models.h")
-    return library.resolve(), (package_data("firmware") / "host").resolve()
-
-
 def _model_name(firmware: Path) -> str:
     """The image's first model: the one that `virtual:tflm` runs."""
     try:
@@ -236,7 +203,7 @@ def _build(
     flags: Sequence[str],
     cache: Path | None,
 ) -> Path:
-    """Compile, unless the same sources were compiled before: builds are kept under a hash of all that goes in.
+    """Build for this machine.
 
     Args:
         firmware: the exported folder.
@@ -248,49 +215,8 @@ def _build(
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise DeviceError("a virtual board needs a C compiler, and there is none: sudo apt-get install gcc libc6-dev")
-    folders = _folders(firmware)
+    folders = library_folder(firmware), (package_data("firmware") / "host").resolve()
     files = [path for folder in folders for path in sorted(folder.glob("*.[ch]"))]
-    kept = cache or _user_cache()
-    goal = kept / f"{_key(compiler, flags, files)}-{name}"
-    try:
-        if goal.exists():
-            goal.touch()
-            return goal
-        kept.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".build.", dir=kept) as work:
-            *before, last = steps([str(path) for path in files if path.suffix == ".c"])
-            for step in (*before, [*last, "-o", name]):
-                _compile([compiler, *(f"-I{folder}" for folder in folders), *step], work)
-            (Path(work) / name).replace(goal)
-        _prune(kept)
-    except OSError as error:
-        raise DeviceError(f"{kept}: cannot keep the virtual board there ({error.strerror})") from error
-    return goal
-
-
-def _key(compiler: str, flags: Sequence[str], files: Sequence[Path]) -> str:
-    """What decides the outcome of a build, as a name."""
-    there = Path(compiler).resolve()
-    key = hashlib.sha256(repr((there, there.stat().st_mtime_ns, *flags)).encode())
-    for path in files:
-        key.update(f"\0{path.name}\0".encode() + path.read_bytes())
-    return key.hexdigest()[:32]
-
-
-def _compile(command: Sequence[str], folder: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no reason given"]
-        first = next((line for line in lines if "error" in line), lines[0])
-        raise DeviceError(f"{Path(command[0]).name} cannot build the virtual board: {first}")
-
-
-def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecg-edge" / "boards"
-
-
-def _prune(folder: Path) -> None:
-    """Keep the builds that were used last."""
-    builds = sorted(folder.glob("*-*ecg_host*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in builds[CACHED_BUILDS:]:
-        old.unlink(missing_ok=True)
+    includes = [f"-I{folder}" for folder in folders]
+    calls = [[*includes, *step] for step in steps([str(path) for path in files if path.suffix == ".c"])]
+    return build(name, compiler, files, calls, flags=flags, cache=cache)

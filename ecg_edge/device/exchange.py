@@ -75,9 +75,8 @@ class Exchange:
         self._last: _Sent | None = None  # step that was sent
         self._attempts = 0
         self._furthest = -1  # the furthest sample that the device said it stands at
-        self._heard_s = session.clock.now_s()
+        self._silent_s = 0.0  # spent waiting since something was heard; the caller's and the source's time do not count
         self._repeat_s = session.patience.repeat_s
-        self._repeated = False  # since something was heard
 
     def answers(self) -> Iterator[tuple[Result, int]]:
         """Every RESULT of the script, once and in order, with the host's latency in us.
@@ -92,13 +91,14 @@ class Exchange:
             if self._script.starved(self._cursor) and not self._sent and self._done <= self._next:
                 self._script.pull()
                 continue
-            frame = session.receive(session.clock.now_s() + self._repeat_s)
+            since_s = session.clock.now_s()
+            frame = session.receive(since_s + self._repeat_s)
             if frame is None:
+                self._silent_s += session.clock.now_s() - since_s
                 self._on_silence()
             else:
-                self._heard_s = session.clock.now_s()
+                self._silent_s = 0.0
                 self._repeat_s = max(session.patience.repeat_s, self._repeat_s / 2.0)
-                self._repeated = False
                 self._on_frame(frame)
             while (ready := self._early.pop(self._next, None)) is not None:
                 self._advance()
@@ -123,8 +123,6 @@ class Exchange:
             cost = self._cost(step)
             if not self._may_send(step, cost):
                 break
-            if not self._sent and not self._repeated:
-                self._heard_s = self._session.clock.now_s()  # nothing was asked until now: silence was no fault
             self._cursor = after
             self._queue_step(step, cost)
         self._session.flush()
@@ -187,12 +185,12 @@ class Exchange:
     def _on_silence(self) -> None:
         """Nothing came for a while: the last frame, or its answer, is lost."""
         session = self._session
-        silent_s = session.clock.now_s() - self._heard_s
-        if silent_s >= session.patience.give_up_s:
-            raise DeviceTimeout(f"{session.link.name}: silent for {silent_s:.1f} s, {self._next} answers came before")
+        if self._silent_s >= session.patience.give_up_s:
+            raise DeviceTimeout(
+                f"{session.link.name}: silent for {self._silent_s:.1f} s, {self._next} answers came before"
+            )
         # Repeats to a slow board pile up: wait longer for the next answer. Each that comes takes half of that back.
         self._repeat_s = min(1.5 * self._repeat_s, session.patience.give_up_s / 6.0)
-        self._repeated = True
         self._sent.clear()  # none of it is on the way any more
         if self._polling:
             self._poll()

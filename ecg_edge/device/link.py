@@ -76,11 +76,31 @@ class Link(Protocol):
         """Give the line back; more than once is harmless."""
 
 
-def available_ports() -> list[str]:
-    """Names of the serial ports of this machine."""
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A serial port of this machine."""
+
+    device: str  # /dev/ttyUSB0, COM3
+    vid: int | None  # of a USB port
+    pid: int | None
+    serial_number: str
+    description: str
+
+
+def serial_ports() -> list[Port]:
+    """The serial ports of this machine, by name."""
     from serial.tools import list_ports
 
-    return sorted(port.device for port in list_ports.comports())
+    found = (
+        Port(port.device, port.vid, port.pid, port.serial_number or "", port.description or "")
+        for port in list_ports.comports()
+    )
+    return sorted(found, key=lambda port: port.device)
+
+
+def available_ports() -> list[str]:
+    """Names of the serial ports of this machine."""
+    return [port.device for port in serial_ports()]
 
 
 class SerialLink:

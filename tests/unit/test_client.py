@@ -392,6 +392,19 @@ def test_a_slow_pause_between_chunks_is_not_silence() -> None:
     assert scores(list(Device(link).stream(source()))) == expected_stream(model, samples)
 
 
+def test_a_caller_that_takes_its_time_is_not_silence() -> None:
+    model = fake_model()
+    link = FakeLink(FakeDevice([model]).receive)
+    device = Device(FaultyLink(link, Faults(lose=0.2), 3))
+    samples = signal(400)
+    answers: list[Answer] = []
+    for answer in device.stream(samples):
+        answers.append(answer)
+        link.clock.sleep_s(3600.0)
+    assert scores(answers) == expected_stream(model, samples)
+    assert device.counters.repeats > 0
+
+
 def test_losses_damage_and_repeats_are_counted() -> None:
     model = fake_model()
     link = FakeLink(FakeDevice([model]).receive)
