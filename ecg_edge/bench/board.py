@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ecg_edge.bundle import Bundle
 from ecg_edge.device.client import Device
-from ecg_edge.device.emulator import VIRTUAL, open_device
-from ecg_edge.errors import DeviceError
+from ecg_edge.device.emulator import VIRTUAL, image_for, open_device
 from ecg_edge.recipes.firmware import export
 
 
@@ -21,17 +20,15 @@ def is_virtual_native(url: str) -> bool:
 
 @contextmanager
 def open_board(url: str, bundle: Bundle) -> Iterator[Device]:
-    """The device behind a URL; a virtual one is exported, built and started for this bundle.
+    """The device behind a URL; a virtual or emulated one is exported, built and started for this bundle.
 
     Raises:
-        DeviceError: nothing answers there, or the virtual board cannot be built.
+        DeviceError: nothing answers there, or the board cannot be built.
     """
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
         firmware = None
-        if url.startswith("virtual:"):
-            if url not in VIRTUAL:
-                raise DeviceError(f"no virtual board {url}; there are: {', '.join(VIRTUAL)}")
+        if (image := image_for(url)) is not None:
             firmware = Path(folder) / "firmware"
-            export(bundle, firmware, engine=VIRTUAL[url], board="host")
+            export(bundle, firmware, engine=image.engine, board=image.board)
         with open_device(url, firmware) as device:
             yield device

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ from ecg_edge.device import process
 from ecg_edge.device.build import build, library_folder
 from ecg_edge.device.client import Device
 from ecg_edge.device.link import BAUD, Clock, SerialLink
+from ecg_edge.device.qemu import find_machine, start_qemu
 from ecg_edge.device.session import Patience
 from ecg_edge.errors import DeviceError, DeviceTimeout, LinkError
 
@@ -48,20 +50,45 @@ def open_device(
     """Open the board behind a URL; start it first where it is a virtual one.
 
     Args:
-        url: `virtual:native` (or `virtual:`), `virtual:tflm`, or what pyserial opens: /dev/ttyUSB0, COM3,
-            socket://host:port, rfc2217://host:port.
-        firmware: the exported folder, for a virtual board.
+        url: `virtual:native` (or `virtual:`), `virtual:tflm`, `qemu:cortex-m4`, or what pyserial opens: /dev/ttyUSB0,
+            COM3, socket://host:port, rfc2217://host:port.
+        firmware: the exported folder, for a virtual or emulated board.
         baud: bits a second, where the line is a UART.
         patience: how long to wait for the board.
         cache: where to keep built virtual boards; the user's cache folder by default.
 
     Raises:
         LinkError: the line cannot be opened.
-        DeviceError: the virtual board cannot be built or started.
+        DeviceError: the virtual or emulated board cannot be built or started.
     """
     if url.startswith("virtual:"):
         return Device(start_board(url, firmware, cache=cache), patience=patience)
+    if url.startswith("qemu:"):
+        return Device(start_qemu(url, firmware, cache=cache), patience=patience)
     return Device(SerialLink(url, baud=baud), patience=patience)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What to export for a board that is started here."""
+
+    engine: str
+    board: str  # of boards.toml
+
+
+def image_for(url: str) -> Image | None:
+    """What to export for the board behind a URL; None: it is started by nobody here.
+
+    Raises:
+        DeviceError: no such virtual or emulated board; says which there are.
+    """
+    if url.startswith("qemu:"):
+        return Image("native", find_machine(url).board)
+    if not url.startswith("virtual:"):
+        return None
+    if url not in VIRTUAL:
+        raise DeviceError(f"no virtual board {url}; there are: {', '.join(VIRTUAL)}")
+    return Image(VIRTUAL[url], "host")
 
 
 class BoardLink:

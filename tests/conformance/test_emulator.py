@@ -16,7 +16,7 @@ import pytest
 from board_rungs import missing
 
 from ecg_edge.bundle import Bundle
-from ecg_edge.device import Device, emulator
+from ecg_edge.device import Device, build
 from ecg_edge.device.emulator import BoardLink, build_program, open_device, start_board
 from ecg_edge.errors import DeviceError, LinkError
 from ecg_edge.recipes.firmware import export
@@ -123,7 +123,7 @@ def test_the_same_sources_are_compiled_once(
     def compile_nothing(*_: object) -> None:
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr(emulator, "_compile", compile_nothing)
+    monkeypatch.setattr(build, "_compile", compile_nothing)
     assert build_program(elsewhere, cache=cache) == first
     (elsewhere / "EcgEdge" / "src" / "ecg_config.h").open("a").write("\n")
     with pytest.raises(AssertionError, match="compiled again"):

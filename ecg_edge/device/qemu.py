@@ -1,0 +1,253 @@
+"""Build and start boards that QEMU emulates. Layer: device; imports errors, bundle.
+
+The exported firmware with the bare-metal files of firmware/qemu, compiled for the board's own core. Two images: one
+talks over a UART, which is a TCP socket here; one reads a file and writes a file (`device/filerun.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ecg_edge.bundle import package_data
+from ecg_edge.device import process
+from ecg_edge.device.build import build, library_folder
+from ecg_edge.device.link import Clock, SerialLink
+from ecg_edge.errors import DeviceError, LinkError
+
+EMULATOR = "qemu-system-arm"
+COMPILER = "arm-none-eabi-gcc"
+APT = "sudo apt-get install --no-install-recommends gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+_C = ("-std=c99", "-O2", "-g", "-ffunction-sections", "-fdata-sections", "-DECG_ENGINE=2")
+_LINK = ("--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections")
+_SHARED = ("startup.c", "clock.c")
+_SEED_AT = 0x20000000  # board.h, board_kept_t
+_SEEDS = 65535
+_QMP_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A core as QEMU has it."""
+
+    board: str  # of boards.toml
+    machine: str  # QEMU's name
+    core: tuple[str, ...]  # the compiler's options
+    script: str  # the linker's, in firmware/qemu
+
+
+EMULATED = {"qemu:cortex-m4": Machine("mps2-an386", "mps2-an386", ("-mcpu=cortex-m4", "-mthumb"), "mps2.ld")}
+
+
+def find_machine(url: str) -> Machine:
+    """The machine behind a URL.
+
+    Raises:
+        DeviceError: there is none; says which there are.
+    """
+    found = EMULATED.get(url)
+    if found is None:
+        raise DeviceError(f"no emulated board {url}; there are: {', '.join(EMULATED)}")
+    return found
+
+
+class QemuLink:
+    """The UART of an emulated board; closing it ends the emulator."""
+
+    def __init__(
+        self, url: str, board: subprocess.Popen[bytes], errors: IO[bytes], port: int, qmp: socket.socket
+    ) -> None:
+        """Take over `board`, and connect to its UART: its core runs from then on.
+
+        Raises:
+            LinkError: it ended at once; it does not outlive this.
+        """
+        self.name = url
+        self._process, self._errors, self._qmp = board, errors, qmp
+        try:
+            self._line = SerialLink(f"socket://127.0.0.1:{port}")
+        except LinkError as error:
+            said = self._death(error)
+            process.end(board, errors, asked=False)
+            qmp.close()
+            raise said from error
+        self.clock: Clock = self._line.clock
+
+    def read(self, timeout_s: float) -> bytes:
+        try:
+            return self._line.read(timeout_s)
+        except LinkError as error:
+            raise self._death(error) from error
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._line.write(data)
+        except LinkError as error:
+            raise self._death(error) from error
+
+    def close(self) -> None:
+        self._line.close()
+        self._qmp.close()
+        process.end(self._process, self._errors, asked=False)
+
+    def reset(self) -> None:
+        """Press the board's reset button.
+
+        Raises:
+            LinkError: the emulator does not take it.
+        """
+        try:
+            for command in ("qmp_capabilities", "system_reset"):
+                self._qmp.sendall(json.dumps({"execute": command}).encode())
+                self._await_return(command)
+        except OSError as error:
+            raise self._death(LinkError(f"the emulator does not answer ({error})")) from error
+
+    def _await_return(self, command: str) -> None:
+        """QMP speaks in lines of JSON: a greeting, events, and one answer a command."""
+        while True:
+            line = self._qmp_line()
+            if "return" in line:
+                return
+            # Capabilities are agreed upon once; a second reset finds that done.
+            if "error" in line:
+                if command == "qmp_capabilities":
+                    return
+                raise LinkError(f"{self.name}: the emulator refuses {command}: {line['error']}")
+
+    def _qmp_line(self) -> dict[str, object]:
+        said = b""
+        while not said.endswith(b"\n"):
+            byte = self._qmp.recv(1)
+            if not byte:
+                raise ConnectionResetError("closed")
+            said += byte
+        line: dict[str, object] = json.loads(said)
+        return line
+
+    def _death(self, error: LinkError) -> LinkError:
+        return process.death(self.name, self._process, self._errors, error)
+
+
+def start_qemu(url: str, firmware: Path | None, *, boot: int | None = None, cache: Path | None = None) -> QemuLink:
+    """Build the image of an emulated board, unless that was done before, and start it.
+
+    Args:
+        url: a key of EMULATED.
+        firmware: the exported folder.
+        boot: the first boot's nonce; None: a random one. Each reset adds one.
+        cache: where to keep builds; the user's cache folder by default.
+
+    Raises:
+        DeviceError: no such board, no compiler or emulator, no such folder, or it does not start.
+    """
+    machine = find_machine(url)
+    if firmware is None:
+        raise DeviceError(f"{url} needs an exported firmware folder (ecg-edge export)")
+    image = build_image(url, firmware, ("uart.c", "wire_main.c"), cache=cache)
+    seed = secrets.randbelow(_SEEDS) if boot is None else boot - 1
+    # The socket listens before the emulator runs, so that no port is taken twice and no connection comes too early.
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_QMP_TIMEOUT_S)
+        with theirs:
+            handed = (listener.fileno(), theirs.fileno())
+            command = [
+                *_emulator(url, machine),
+                *("-kernel", str(image)),
+                *("-device", f"loader,addr={_SEED_AT:#x},data={seed:#x},data-len=4"),
+                *("-chardev", f"socket,id=wire,fd={handed[0]},server=on,wait=on,nodelay=on", "-serial", "chardev:wire"),
+                *("-chardev", f"socket,id=qmp,fd={handed[1]}", "-mon", "chardev=qmp,mode=control"),
+            ]
+            errors = tempfile.TemporaryFile()  # noqa: SIM115 - the link owns it
+            try:
+                board = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    pass_fds=handed,
+                    start_new_session=True,  # Ctrl-C is for us, and we end the board
+                )
+            except OSError as error:
+                errors.close()
+                ours.close()
+                raise DeviceError(f"{url}: cannot start {command[0]} ({error.strerror})") from error
+        port = listener.getsockname()[1]
+    return QemuLink(url, board, errors, port, ours)
+
+
+def run_to_end(url: str, image: Path, folder: Path, *, icount: bool, timeout_s: float) -> None:
+    """Run an image that ends by itself, with semihosting.
+
+    Args:
+        url: a key of EMULATED.
+        image: from `build_image`.
+        folder: where the files are that it opens.
+        icount: let an instruction take one nanosecond of the board's time; slower.
+        timeout_s: after which it counts as hanging.
+
+    Raises:
+        DeviceError: it fails, or does not end.
+    """
+    command = [*_emulator(url, find_machine(url)), "-kernel", str(image.resolve()), "-serial", "none"]
+    command += ["-semihosting-config", "enable=on,target=native", *(("-icount", "shift=0") if icount else ())]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(f"{url}: {image.name} did not end in {timeout_s:g} s") from error
+    if done.returncode:
+        words = done.stderr.decode(errors="replace").strip().splitlines() or ["no last words"]
+        raise DeviceError(f"{url}: {image.name} ended with status {done.returncode}: {words[-1]}")
+
+
+def build_image(url: str, firmware: Path, mains: Sequence[str], *, cache: Path | None = None) -> Path:
+    """The exported folder and `mains` of firmware/qemu, linked for the board.
+
+    Raises:
+        DeviceError: a tool is missing, no such folder, or it does not compile.
+    """
+    machine, compiler = find_machine(url), shutil.which(COMPILER)
+    if compiler is None:
+        raise DeviceError(f"{url} needs {COMPILER}, and there is none: {APT}")
+    library, own = library_folder(firmware), (package_data("firmware") / "qemu").resolve()
+    sources = [*sorted(library.glob("*.c")), *(own / name for name in (*_SHARED, *mains))]
+    files = [*sources, *sorted(library.glob("*.h")), own / "board.h", own / machine.script]
+    flags = (*machine.core, *_C, *_LINK)
+    step = [*flags, f"-I{library}", f"-I{own}", *map(str, sources), "-T", str(own / machine.script)]
+    name = f"{Path(mains[-1]).stem}.elf"
+    try:
+        return build(name, compiler, files, [step], flags=flags, cache=cache)
+    except DeviceError as error:
+        if _has_c_library(compiler):
+            raise
+        raise DeviceError(f"{url} needs the C library of {COMPILER}, and there is none: {APT}") from error
+
+
+def _has_c_library(compiler: str) -> bool:
+    """The compiler and its library are two packages."""
+    with contextlib.suppress(OSError):
+        command = [compiler, "-print-file-name=nano.specs"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        return Path(found).is_absolute()
+    return False
+
+
+def _emulator(url: str, machine: Machine) -> list[str]:
+    """The emulator's command; it ends with us even where we cannot end it, if the system can arrange that."""
+    found, guard = shutil.which(EMULATOR), shutil.which("setpriv")
+    if found is None:
+        raise DeviceError(f"{url} needs {EMULATOR}, and there is none: {APT}")
+    command = [found, "-machine", machine.machine, "-display", "none", "-monitor", "none"]
+    return [guard, "--pdeathsig", "KILL", *command] if guard else command
