@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
-from board_rungs import Rung, board_rung, fake_rung, golden_bundle, missing, virtual_rung
+from board_rungs import Rung, board_rung, fake_rung, golden_bundle, missing, qemu_rung, virtual_rung
 from hypothesis import HealthCheck, settings
 
 from ecg_edge.bundle import Bundle
@@ -42,12 +42,18 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
 
 @pytest.fixture(
     scope="session",
-    params=["fake", "host", "tflm", pytest.param("board", marks=pytest.mark.hil)],
+    params=[
+        "fake",
+        "host",
+        "tflm",
+        pytest.param("qemu", marks=pytest.mark.emulator),
+        pytest.param("board", marks=pytest.mark.hil),
+    ],
 )
 def rung(
     request: pytest.FixtureRequest, image: tuple[Bundle, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rung]:
-    """Each kind of board in turn; `host` and `tflm` are the firmware as a process, one engine each."""
+    """Each kind of board in turn; `host` and `tflm` are the firmware as a process, one engine each; `qemu` is its image."""
     tmp, cache = tmp_path_factory.mktemp("firmware"), request.config.cache.mkdir("boards")
     if request.param == "fake":
         yield from fake_rung(image)
@@ -57,6 +63,8 @@ def rung(
         if find_spec("tflite_micro") is None:
             missing("no tflite-micro wheel: virtual:tflm is not tested (x86-64 Linux: pip install 'ecg-edge[tflm]')")
         yield from virtual_rung("virtual:tflm", image, tmp, cache)
+    elif request.param == "qemu":
+        yield from qemu_rung("qemu:cortex-m4", image, tmp, cache)
     else:
         yield from board_rung(request.config.getoption("--device"))
 
