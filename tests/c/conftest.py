@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,26 +10,11 @@ from pathlib import Path
 import pytest
 from core_bench import core, core_library  # noqa: F401  fixtures of the core's tests
 from native_engine import CONFIG, Engine, manifest_for
+from toolchain import KERNELS, SANITIZE, SOURCES, WARNINGS, compiler
 
 from ecg_edge.codegen.native import native_source
 from ecg_edge.graph.ir import Graph
 from ecg_edge.graph.plan import make_plan
-
-SOURCES = Path(__file__).parents[2] / "firmware" / "EcgEdge" / "src"
-WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
-SANITIZE = ("-fsanitize=undefined", "-fno-sanitize-recover")
-KERNELS = tuple(sorted(SOURCES.glob("ecg_ops*.c")))
-
-
-def compiler() -> str:
-    """The C compiler, or a skip that says what is missing (a failure under ECG_STRICT=1)."""
-    found = shutil.which("cc") or shutil.which("gcc")
-    if found is None:
-        message = "no C compiler: the generated engine is not checked"
-        if os.environ.get("ECG_STRICT") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import WARNINGS, compiler
-from core_bench import BOOT, CORE, HARNESS, SOURCES, Core, kinds, signal, verdicts
+from core_bench import BOOT, CORE, HARNESS, Core, kinds, signal, verdicts
+from toolchain import SOURCES, WARNINGS, compiler
 from toy import TOYS, expected_verdicts, toy_image
 
 from ecg_edge.device.frame import Frame, FrameReader, FrameType, encode_frame

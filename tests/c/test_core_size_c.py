@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import WARNINGS
-from core_bench import CORE, SOURCES
+from core_bench import CORE
+from toolchain import SOURCES, WARNINGS
 
 FLASH_LIMIT = 12 * 1024  # without model and engine
 RAM_LIMIT = 4 * 1024  # for one lead, rings of prepare included

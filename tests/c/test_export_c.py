@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import WARNINGS, compiler
+from toolchain import WARNINGS, compiler
 
 from ecg_edge.bundle import MODEL, Affine, Bundle, Manifest, save_bundle
 from ecg_edge.recipes.firmware import export

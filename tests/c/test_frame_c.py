@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import SOURCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toolchain import SOURCES
 
 from ecg_edge.device.frame import MAX_ENCODED, Frame, FrameReader, encode_frame
 

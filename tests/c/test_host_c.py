@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import compiler
-from core_bench import CORE, SOURCES, credit, error, kinds, results, signal, verdicts
+from core_bench import CORE, credit, error, kinds, results, signal, verdicts
+from toolchain import SOURCES, compiler
 from toy import TOYS, expected_verdicts, toy_image
 
 from ecg_edge.device.frame import Frame, FrameReader, FrameType, encode_frame
@@ -239,7 +239,9 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(built: Path, arguments: li
 def test_an_engine_in_python_serves_behind_the_same_core(built: Path, tmp_path: Path) -> None:
     script = tmp_path / "serve.py"
     script.write_text(SERVE)
-    board = start_board([sys.executable, str(script), str(built / "libecg_host.so"), str(Path(__file__).parent)])
+    board = start_board(
+        [sys.executable, str(script), str(built / "libecg_host.so"), str(Path(__file__).parents[1] / "helpers")]
+    )
     (frame,) = board.read(1)
     hello = Hello.unpack(frame.payload)
     assert (hello.name, hello.engine, hello.engine_version, hello.arena_used) == ("stream", 1, "python", 4321)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from conftest import SOURCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from toolchain import SOURCES
 
 from ecg_edge.signal.prepare import Prepare, PrepareStream, State, prepare, sample_states, stream_states, window_states
 

@@ -16,6 +16,7 @@ from ecg_edge.bundle import Affine, Bundle, Manifest, save_bundle, shipped_bundl
 from ecg_edge.device import FakeLink, Link, SerialLink
 from ecg_edge.device.emulator import BoardLink, start_board
 from ecg_edge.device.fake import FakeDevice, FakeModel, Scores, fake_hello
+from ecg_edge.device.qemu import COMPILER, EMULATOR, find_machine, start_qemu
 from ecg_edge.graph import interpret
 from ecg_edge.graph.tflite import read_graph
 from ecg_edge.recipes.firmware import export
@@ -127,6 +128,16 @@ def virtual_rung(url: str, image: tuple[Bundle, ...], tmp: Path, cache: Path) ->
     export(image, tmp / engine, engine=engine, board="host")
     link: BoardLink = start_board(url, tmp / engine, cache=cache)
     yield Rung(engine, link, image, link.reset)
+    link.close()
+
+
+def qemu_rung(url: str, image: tuple[Bundle, ...], tmp: Path, cache: Path) -> Iterator[Rung]:
+    for tool, package in ((COMPILER, "gcc-arm-none-eabi libnewlib-arm-none-eabi"), (EMULATOR, EMULATOR)):
+        if shutil.which(tool) is None:
+            missing(f"no {tool}: {url} is not tested (apt-get install --no-install-recommends {package})")
+    export(image, tmp / "qemu", board=find_machine(url).board)
+    link = start_qemu(url, tmp / "qemu", cache=cache)
+    yield Rung("qemu", link, image, link.reset)
     link.close()
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from toolchain import SOURCES
 from toy import Verdict, toy_image
 
 from ecg_edge.device.frame import Frame, FrameReader, FrameType, encode_frame
 from ecg_edge.device.messages import Credit, ErrorCode, ErrorReport, Index, Mode, Result, Samples, Start, Stats
 
 BOOT = 0x1234
-SOURCES = Path(__file__).parents[2] / "firmware" / "EcgEdge" / "src"
 CORE = tuple(SOURCES / f"ecg_{name}.c" for name in ("answer", "edge", "frame", "prepare", "selftest", "stream"))
 HARNESS = Path(__file__).parent / "harness.c"
 
