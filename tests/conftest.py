@@ -6,10 +6,11 @@ but for that board's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 import pytest
+from board_bench import Reference, Wire
 from board_rungs import Rung, board_rung, fake_rung, golden_bundle, missing, qemu_rung, virtual_rung
 from hypothesis import HealthCheck, settings
 
@@ -53,7 +54,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, ...]:
 def rung(
     request: pytest.FixtureRequest, image: tuple[Bundle, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rung]:
-    """Each kind of board in turn; `host` and `tflm` are the firmware as a process, one engine each; `qemu` is its image."""
+    """Each kind of board in turn; `host` and `tflm` are the firmware as a process, one engine each, `qemu` an image."""
     tmp, cache = tmp_path_factory.mktemp("firmware"), request.config.cache.mkdir("boards")
     if request.param == "fake":
         yield from fake_rung(image)
@@ -73,3 +74,20 @@ def rung(
 def device(rung: Rung) -> Device:
     """A fresh client of the rung's board; the link stays open for the next."""
     return Device(rung.link, patience=PATIENCE)
+
+
+@pytest.fixture
+def wire(device: Device) -> Wire:
+    """A bare line to the board."""
+    return Wire(device._session.link)
+
+
+@pytest.fixture(scope="session")
+def reference_of() -> Callable[[Bundle], Reference]:
+    """Bundle -> its Reference, made once."""
+    made: dict[str, Reference] = {}
+
+    def find(bundle: Bundle) -> Reference:
+        return made.setdefault(bundle.model_sha256, Reference(bundle))
+
+    return find
