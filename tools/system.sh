@@ -12,7 +12,9 @@ probe() {
         libc6-dev) printf '#include <stdio.h>\n' | gcc -E - ;;
         libnewlib-arm-none-eabi) printf '#include <stdint.h>\n' | arm-none-eabi-gcc --specs=nano.specs -E - ;;
         gcc-arm-none-eabi) command -v arm-none-eabi-gcc ;;
-        qemu-system-arm) command -v qemu-system-arm ;;
+        gcc-avr) command -v avr-gcc && command -v avr-g++ ;;
+        avr-libc) printf '#include <avr/io.h>\n' | avr-gcc -mmcu=atmega2560 -E - ;;
+        arduino-core-avr) test -d /usr/share/arduino/hardware/arduino/avr/cores ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
