@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -77,37 +76,3 @@ def test_a_wrong_weight_fails_the_self_test(exported: Path, tmp_path: Path) -> N
 def test_with_the_other_engine_chosen_the_c_files_compile_as_well(exported: Path, tmp_path: Path) -> None:
     for source in sorted(exported.glob("*.c")):
         compiled([source], exported, tmp_path / "object.o", "-DECG_ENGINE=1", "-c")
-
-
-# What the sketch needs of a board's core.
-ARDUINO_H = """
-#include <stddef.h>
-#include <stdint.h>
-unsigned long micros();
-int analogRead(int pin);
-enum { A0 = 14 };
-struct HardwareSerial {
-    void begin(unsigned long baud);
-    void setRxBufferSize(size_t size);
-    int available();
-    int read();
-    size_t write(const uint8_t *bytes, size_t n);
-};
-extern HardwareSerial Serial;
-void setup();
-void loop();
-"""
-
-
-@pytest.mark.parametrize("options", [(), ("-DECG_ENGINE=1",), ("-DESP32",)])
-def test_the_replay_sketch_compiles_as_cpp(exported: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("no C++ compiler (g++): the Arduino sketch is not checked")
-    (tmp_path / "Arduino.h").write_text(ARDUINO_H)
-    sketch = exported.parent / "examples" / "Replay" / "Replay.ino"
-    command = [
-        *("g++", "-x", "c++", "-std=gnu++11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", *options),
-        *("-include", str(tmp_path / "Arduino.h"), f"-I{exported}", str(sketch)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

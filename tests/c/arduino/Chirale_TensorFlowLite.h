@@ -1,0 +1,1 @@
+// Stands for the header by which Arduino finds TensorFlow Lite Micro.
