@@ -186,21 +186,20 @@ def start_qemu(url: str, firmware: Path | None, *, boot: int | None = None, cach
     return QemuLink(url, board, errors, port, ours)
 
 
-def run_to_end(url: str, image: Path, folder: Path, *, icount: bool, timeout_s: float) -> None:
-    """Run an image that ends by itself, with semihosting.
+def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float) -> None:
+    """Run an image that ends by itself, with semihosting; an instruction takes it one nanosecond of its time.
 
     Args:
         url: a key of EMULATED.
         image: from `build_image`.
         folder: where the files are that it opens.
-        icount: let an instruction take one nanosecond of the board's time; slower.
         timeout_s: after which it counts as hanging.
 
     Raises:
         DeviceError: it fails, or does not end.
     """
     command = [*_emulator(url, find_machine(url)), "-kernel", str(image.resolve()), "-serial", "none"]
-    command += ["-semihosting-config", "enable=on,target=native", *(("-icount", "shift=0") if icount else ())]
+    command += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0"]
     try:
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False

@@ -4,6 +4,8 @@
 #define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
 #define SYST_RVR (*(volatile uint32_t *)0xE000E014u)
 #define SYST_CVR (*(volatile uint32_t *)0xE000E018u)
+#define ICSR (*(volatile uint32_t *)0xE000ED04u)
+#define ICSR_SYSTICK_PENDING (1u << 26)
 #define SYST_RUN 7u                     // processor clock, interrupt, enabled
 #define TURN_TICKS (BOARD_CLOCK_HZ / 2u)    // half a second: fits 24 bits, and is whole microseconds
 #define TURN_US 500000u
@@ -14,6 +16,8 @@ static volatile uint32_t turns;
 void board_on_systick(void);
 void board_on_systick(void)
 {
+    while (SYST_CVR == 0u) {            // the turn ends with the tick at 0: afterwards 0 means the next end
+    }
     turns++;
 }
 
@@ -22,18 +26,22 @@ void board_clock_start(void)
     SYST_RVR = TURN_TICKS - 1u;
     SYST_CVR = 0u;
     SYST_CSR = SYST_RUN;
+    while (SYST_CVR == 0u) {            // until its first turn begins
+    }
 }
 
-// Turns and ticks of the same moment: read again when a turn ended in between.
+// Turns and ticks of the same moment. A turn that has ended but whose interrupt is still to come counts: an emulator may
+// take its time over interrupts.
 static uint32_t read_clock(uint32_t *ticks)
 {
-    uint32_t before, after = turns;
-    do {
-        before = after;
-        *ticks = TURN_TICKS - 1u - SYST_CVR;
-        after = turns;
-    } while (before != after);
-    return after;
+    __asm__ volatile("cpsid i" ::: "memory");
+    const uint32_t before = SYST_CVR;
+    const bool ended = (ICSR & ICSR_SYSTICK_PENDING) != 0u;
+    const uint32_t now = ended ? SYST_CVR : before;
+    const uint32_t whole = ended ? turns + 1u : turns;
+    __asm__ volatile("cpsie i" ::: "memory");
+    *ticks = ended && now == 0u ? 0u : TURN_TICKS - now;
+    return whole;
 }
 
 uint32_t board_ticks(void)
