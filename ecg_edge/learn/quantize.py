@@ -33,13 +33,16 @@ def load_keras(path: Path) -> Any:
 
 def save_keras(model: Any, folder: Path) -> tuple[Path, Path]:
     """Write model.keras and model.h5 into a folder -> their paths."""
-    import warnings
+    from absl import logging
 
     paths = folder / "model.keras", folder / "model.h5"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras calls .h5 a legacy format; its users still expect it
+    loudness = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # Keras calls .h5 a legacy format; its users still expect it
+    try:
         for path in paths:
             model.save(path)
+    finally:
+        logging.set_verbosity(loudness)
     return paths
 
 

@@ -126,7 +126,9 @@ def train_run(
     checkpoint = folder.with_name(folder.name + ".resume")
     data = source.load(shape, on_data)
     training, validation = split_by_subject(data, held_out=HELD_OUT, seed=settings.seed)
-    validation = validation.take(np.arange(min(VALIDATION_MAX, len(validation.labels))))
+    validation = validation.take(
+        np.random.default_rng(settings.seed).permutation(len(validation.labels))[:VALIDATION_MAX]
+    )
     model = build_model(ECG5, window=shape.window, leads=1, classes=len(data.classes))
     history = train(
         model,
