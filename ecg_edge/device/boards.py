@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ecg_edge.errors import DeviceError
 
@@ -26,7 +27,7 @@ class Board:
     platformio: str = ""
     esp_idf: str = ""
     usb: tuple[str, ...] = ()  # VID:PID, four upper-case hex digits each
-    flash_tool: str = ""
+    flash_command: tuple[str, ...] = ()  # of a built image; holds {image}, and {port} where it needs one
     emulator: str = ""  # the URL, or the command that starts it
 
 
@@ -34,7 +35,12 @@ class Board:
 def boards() -> dict[str, Board]:
     """Every known board by its id, in the table's order."""
     table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
-    return {key: Board(id=key, **{**row, "usb": tuple(row.get("usb", ()))}) for key, row in table.items()}
+    return {key: _board(key, row) for key, row in table.items()}
+
+
+def _board(key: str, row: dict[str, Any]) -> Board:
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
+    return Board(id=key, **values)
 
 
 def find_board(board_id: str) -> Board:

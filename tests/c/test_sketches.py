@@ -1,6 +1,6 @@
 """The Arduino sketches: compiled for every core's branch, run as processes, and talked to like boards.
 
-tests/c/arduino stands for a core's headers; where Debian's Arduino AVR core is installed, its real ones are used as well.
+tests/c/arduino stands for a core's headers; where Debian's Arduino AVR core is installed, its real ones serve as well.
 """
 
 from __future__ import annotations
@@ -249,7 +249,8 @@ def test_a_core_without_a_known_timer_samples_by_the_clock_and_counts_what_it_mi
 def random_counts(n: int) -> NDArray[np.int16]:
     """Noisy readings of the converter, away from its rails."""
     noise = np.random.default_rng(n).integers(-300, 301, n)
-    return (2048 + 1500 * np.sin(np.arange(n) / 9) + noise).astype(np.int16)
+    counts: NDArray[np.int16] = (2048 + 1500 * np.sin(np.arange(n) / 9) + noise).astype(np.int16)
+    return counts
 
 
 def in_blocks(n: int) -> list[str]:

@@ -40,7 +40,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "serial": ("device/link.py",),
     "sklearn": ("learn/",),
     # What starts boards, compiles for them, and ends them: too much for one file.
-    "subprocess": ("device/build.py", "device/emulator.py", "device/process.py", "device/qemu.py"),
+    "subprocess": (
+        "device/build.py",
+        "device/emulator.py",
+        "device/process.py",
+        "device/qemu.py",
+        "device/toolchain.py",
+    ),
     "tensorflow": ("learn/",),
     "tflite": ("graph/tflite.py",),
     "tflite_micro": ("runtime/tflm.py",),

@@ -1,0 +1,154 @@
+"""What this machine has and lacks, and what mends it. Layer: recipes; composes bundle, device and runtime."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ecg_edge.bundle import Bundle, shipped_bundles
+from ecg_edge.device import toolchain
+from ecg_edge.device.link import serial_ports
+from ecg_edge.device.ports import describe, may_open
+from ecg_edge.errors import EcgEdgeError
+from ecg_edge.runtime.tflite_runtime import tflite_runtime_backend
+
+PYTHON = (3, 11)
+BASE = ("numpy", "scipy", "pyserial", "rich", "typer", "jinja2", "flatbuffers", "tflite")
+# extra -> (its packages, what for). `pi` has a check of its own: pip does not see when it cannot work.
+EXTRAS = {
+    "report": (("matplotlib",), "plots in reports"),
+    "train": (("tensorflow", "scikit-learn", "matplotlib"), "train, quantize, bundle"),
+    "data": (("wfdb",), "reading WFDB records"),
+    "litert": (("ai-edge-litert",), "LiteRT"),
+    "tflm": (("tflite-micro",), "virtual:tflm, golden vectors"),
+    "dev": (("pytest", "hypothesis", "ruff", "mypy"), "make check, make test"),
+}
+ALSO_NAMED = {"tensorflow": ("tensorflow-cpu",)}
+DEMO_EXTRAS = ("report",)
+_BUILDING = ("cc", "make", "arm-none-eabi-gcc", "qemu-system-arm")
+_DEMO_TOOLS = ("cc", "make")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked for."""
+
+    group: str
+    name: str
+    ok: bool
+    found: str  # what is there, or what it is for
+    mend: str = ""  # a command, or a page; empty where nothing is to be done
+    for_demo: bool = False  # `make demo` needs it
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def check_up() -> list[Check]:
+    """Look at everything; nothing is changed."""
+    return [*_python(), *_extras(), *_bundles(), *_tools(), *_ports()]
+
+
+def package_version(name: str) -> str | None:
+    """The installed version of a package, without importing it; None: not installed."""
+    for known in (name, *ALSO_NAMED.get(name, ())):
+        try:
+            return importlib.metadata.version(known)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _python() -> Iterator[Check]:
+    here = platform.python_version()
+    wanted = ".".join(map(str, PYTHON))
+    mend = f"install Python {wanted} or later"
+    yield Check("Python", "python", sys.version_info[:2] >= PYTHON, f"{here}, {sys.executable}", mend, for_demo=True)
+    versions = {name: package_version(name) for name in BASE}
+    missing = [name for name, found in versions.items() if found is None]
+    found = "missing: " + ", ".join(missing) if missing else ", ".join(f"{name} {v}" for name, v in versions.items())
+    yield Check("Python", "base packages", not missing, found, "pip install ecg-edge", for_demo=True)
+
+
+def _extras() -> Iterator[Check]:
+    for extra, (packages, purpose) in EXTRAS.items():
+        versions = {name: package_version(name) for name in packages}
+        missing = [name for name, found in versions.items() if found is None]
+        text = f"{purpose}; without " + ", ".join(missing)
+        if not missing:
+            text = ", ".join(f"{name} {found}" for name, found in versions.items())
+        mend = f"pip install 'ecg-edge[{extra}]'"
+        if extra == "tflm" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            mend = "none: the wheel exists for x86-64 Linux only"
+        yield Check("extras", f"[{extra}]", not missing, text, mend, for_demo=extra in DEMO_EXTRAS)
+    yield _tflite_runtime()
+
+
+def _tflite_runtime() -> Check:
+    """tflite-runtime under NumPy 2 imports, and fails when an interpreter is made: so make one."""
+    name, version = "[pi]", package_version("tflite-runtime")
+    if version is None:
+        return Check("extras", name, False, "tflite-runtime on a Raspberry Pi", "pip install 'ecg-edge[pi]'")
+    where = f"tflite-runtime {version}, NumPy {package_version('numpy')}"
+    bundles = shipped_bundles()
+    if not bundles:
+        return Check("extras", name, True, f"{where}; not tried, for want of a model")
+    try:
+        tflite_runtime_backend(Bundle.load(bundles[0]).model)
+    except EcgEdgeError as error:
+        return Check("extras", name, False, f"{where}: installed, and cannot run", _command_in(str(error)))
+    return Check("extras", name, True, f"{where}, runs {bundles[0]}")
+
+
+def _command_in(advice: str) -> str:
+    """The command at the end of a runtime's advice."""
+    return advice.rpartition(": ")[2]
+
+
+def _bundles() -> Iterator[Check]:
+    mend = "git checkout models, or: pip install --force-reinstall ecg-edge"
+    shipped = shipped_bundles()
+    if not shipped:
+        yield Check("bundles", "shipped", False, "none", mend, for_demo=True)
+    for name in shipped:
+        try:
+            bundle = Bundle.load(name)
+        except EcgEdgeError as error:
+            yield Check("bundles", name, False, str(error), mend, for_demo=name == "ecg5")
+            continue
+        text = f"{bundle.manifest.version}, sha256 {bundle.model_sha256[:12]}, files intact"
+        yield Check("bundles", name, True, text, for_demo=name == "ecg5")
+
+
+def _tools() -> Iterator[Check]:
+    for tool in toolchain.TOOLS.values():
+        building = tool.id in _BUILDING
+        said = toolchain.version(tool.id)
+        ok, found = said is not None, tool.purpose if said is None else said or str(toolchain.find(tool.id))
+        if said is not None and not _has_headers(tool.id):
+            ok, found = False, f"{said}, without the C library's headers"
+        group = "building" if building else "flashing (one that suits your board is enough)"
+        yield Check(group, tool.id, ok, found, tool.mend, for_demo=tool.id in _DEMO_TOOLS)
+
+
+def _has_headers(tool_id: str) -> bool:
+    options = {"cc": (), "arm-none-eabi-gcc": ("--specs=nano.specs",)}
+    return tool_id not in options or toolchain.compiles(tool_id, options[tool_id])
+
+
+def _ports() -> Iterator[Check]:
+    ports = serial_ports()
+    if not ports:
+        yield Check("serial ports", "ports", True, "none: no board is plugged in")
+    for port in ports:
+        mend = f"sudo usermod -aG dialout {getpass.getuser()}, then log in again" if os.name == "posix" else ""
+        allowed = may_open(port.device)
+        text = describe(port) if allowed else f"{describe(port)}: no permission"
+        yield Check("serial ports", port.device, allowed, text, mend)
