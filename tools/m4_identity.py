@@ -3,7 +3,7 @@
     python tools/m4_identity.py [BUNDLE] [--windows N] [--records 119 207 208] [--out build/m4/identity.json]
 
 The firmware reads files by semihosting: prepare, states and model run on the emulated core as they are on a board,
-without the wire (`ecg-edge bench --device qemu:cortex-m4` has that). Records of MIT-BIH come from ECG_EDGE_DATA (default
+without the wire (`ecg-edge bench --device qemu:cortex-m4` has that). MIT-BIH comes from ECG_EDGE_DATA (default
 ../shared/data). Counts are instructions (emulated): exact, and no time on hardware. Writes JSON; ends with 3 when a bit
 differs or a record is not there.
 """

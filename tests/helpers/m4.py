@@ -1,0 +1,35 @@
+"""What the tests of the emulated Cortex-M4 share."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from board_rungs import missing
+
+from ecg_edge.bundle import Bundle
+from ecg_edge.device.qemu import COMPILER, EMULATOR, find_machine
+from ecg_edge.recipes.firmware import export
+
+URL = "qemu:cortex-m4"
+PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+
+
+def need_tools() -> None:
+    """Skip, saying what is missing, unless the board can be built and emulated."""
+    for tool in (COMPILER, EMULATOR):
+        if shutil.which(tool) is None:
+            missing(f"no {tool}: {URL} is not tested (apt-get install --no-install-recommends {PACKAGES})")
+
+
+def export_for_m4(bundles: Bundle | tuple[Bundle, ...], folder: Path) -> Path:
+    """The firmware folder of an image for the board."""
+    export(bundles, folder, board=find_machine(URL).board)
+    return folder
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Change a source of an exported folder, in one place."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{path.name} has {text.count(old)} of {old!r}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
