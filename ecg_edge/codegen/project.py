@@ -1,6 +1,7 @@
 """The exported firmware folder; the only writer. Layer: codegen; imports errors, files, bundle, graph.
 
 DIR/EcgEdge is an Arduino library: the sources that every image shares, copied, and the generated files of this one.
+DIR/platformio and DIR/esp-idf are projects that build it with those tools.
 DIR/manifest.json names every file with its sha256, and marks the folder as one that an export may replace.
 """
 
@@ -23,6 +24,16 @@ from .template import render
 
 MANIFEST = "manifest.json"
 LIBRARY = "EcgEdge"
+# What builds the library with other tools than Arduino's. By name: builds leave files there too.
+PROJECT_FILES = (
+    "esp-idf/CMakeLists.txt",
+    "esp-idf/components/ecg_edge/CMakeLists.txt",
+    "esp-idf/components/ecg_edge/idf_component.yml",
+    "esp-idf/main/CMakeLists.txt",
+    "esp-idf/main/main.c",
+    "esp-idf/sdkconfig.defaults",
+    "platformio/platformio.ini",
+)
 SOURCE_SUFFIXES = (".c", ".cpp", ".h", ".ino", ".md", ".properties", ".txt")
 
 
@@ -110,6 +121,15 @@ def library_files() -> dict[str, bytes]:
     return shared
 
 
+def project_files() -> dict[str, bytes]:
+    """The projects for ESP-IDF and PlatformIO: path in the exported folder -> content."""
+    root = package_data("firmware")
+    missing = [name for name in PROJECT_FILES if not (root / name).is_file()]
+    if missing:
+        raise BundleError(f"{root} has no {missing[0]}: the package is incomplete")
+    return {name: (root / name).read_bytes() for name in PROJECT_FILES}
+
+
 def _is_source(name: str) -> bool:
     return name.endswith(SOURCE_SUFFIXES)
 
@@ -125,6 +145,7 @@ def _write_folder(
 ) -> tuple[str, ...]:
     content = {f"{LIBRARY}/{name}": data for name, data in library_files().items()}
     content |= {f"{LIBRARY}/src/{name}": text.encode() for name, text in generated.items()}
+    content |= project_files()
     readme = render("README.md.j2", version=__version__, models=models, engine=engine, board=board)
     content["README.md"] = readme.encode()
     for name, data in content.items():

@@ -9,12 +9,13 @@
 #include "ecg_models.h"
 
 // Arduino finds a library by the header that is named at its top: without this line it would not find TensorFlow's.
-// Another copy of TensorFlow Lite Micro: name its header here by -DECG_TFLM_HEADER='<...>'.
+// Another copy of TensorFlow Lite Micro: name its header by -DECG_TFLM_HEADER='<...>'.
 #if ECG_USE_TFLM
-#ifndef ECG_TFLM_HEADER
-#define ECG_TFLM_HEADER <Chirale_TensorFlowLite.h>
-#endif
+#if defined(ECG_TFLM_HEADER)
 #include ECG_TFLM_HEADER
+#else
+#include <Chirale_TensorFlowLite.h>
+#endif
 #endif
 
 #ifndef ECG_BAUD
