@@ -11,6 +11,7 @@ from native_engine import Engine, expected_stream
 from numpy.typing import NDArray
 from random_graphs import random_graph
 
+from ecg_edge.bundle import Bundle
 from ecg_edge.graph.interpret import run
 from ecg_edge.graph.ir import Graph
 from ecg_edge.graph.tflite import read_graph
@@ -91,6 +92,17 @@ def test_a_run_in_the_middle_of_a_stream_costs_nothing_after_a_reset(build_engin
     assert np.array_equal(engine.run(windows), run(graph, windows))
     engine.reset()
     assert engine.push(columns) == expected_stream(graph, columns, hop=88)
+
+
+def test_the_shipped_model_answers_what_the_interpreter_answers(build_engine: Build) -> None:
+    bundle = Bundle.load("ecg5")
+    graph = read_graph(bundle.model, name="ecg5")
+    engine = build_engine(graph, hop=bundle.manifest.hop)
+    windows = random_windows(graph, 1000, seed=7)
+    assert np.array_equal(engine.run(windows), run(graph, windows))
+    columns = windows[:20].reshape(-1, 1)
+    engine.reset()
+    assert engine.push(columns) == expected_stream(graph, columns, hop=bundle.manifest.hop)
 
 
 def hops(graph: Graph, seed: int) -> int:

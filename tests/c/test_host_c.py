@@ -104,9 +104,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with ecg_host and libecg_host.so of the toy image, built by the Makefile that users have."""
     compiler()
     folder = tmp_path_factory.mktemp("host")
-    toy_image(folder)
     for source in (*CORE, *SOURCES.glob("*.h")):
         shutil.copy(source, folder)
+    toy_image(folder)  # its headers instead of the shipped image's
     command = ["make", "-s", "-C", str(HOST), f"SRC={folder}", f"OUT={folder}"]
     subprocess.run(command, check=True)
     return folder

@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from ecg_edge import __version__
 from ecg_edge.bundle import MODEL, Affine, Bundle, Manifest, save_bundle
 from ecg_edge.cli.app import make_app
 from ecg_edge.codegen.budget import Limits, native_need, require_room
 from ecg_edge.codegen.image import read_model
-from ecg_edge.codegen.project import ExportReport
+from ecg_edge.codegen.project import ExportReport, is_generated
 from ecg_edge.errors import BudgetError, BundleError, DeviceError, EcgEdgeError, GraphError
-from ecg_edge.recipes.firmware import export
+from ecg_edge.recipes.firmware import export, shipped_image
 from ecg_edge.signal.prepare import Prepare
 
 MODELS = Path(__file__).parents[1] / "golden" / "models"
+FIRMWARE = Path(__file__).parents[2] / "firmware" / "EcgEdge" / "src"
 EXPORT_LIMIT_S = 2.0
 CLASSES = ("Normal", "Arrhythmia", "ST Depression", "ST Elevation", "T Wave Inversion")
 
@@ -230,3 +232,16 @@ def test_a_report_says_how_the_engine_chosen_streams(bundle: Bundle, tmp_path: P
     tflm = export(bundle, tmp_path / "tflm", engine="tflm")
     assert native.models[0].streams
     assert not tflm.models[0].streams
+
+
+def test_the_generated_files_beside_the_firmware_are_those_of_the_shipped_model() -> None:
+    wanted = shipped_image()
+    found = {path.name: path.read_text() for path in FIRMWARE.iterdir() if is_generated(path.name)}
+    assert set(found) == set(wanted)
+    for name, text in wanted.items():
+        assert found[name] == text, f"{name} is stale: run tools/image.py"
+
+
+def test_the_library_has_the_packages_version() -> None:
+    properties = (FIRMWARE.parent / "library.properties").read_text()
+    assert f"\nversion={__version__}\n" in properties
