@@ -7,6 +7,7 @@ but for that board's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
@@ -17,6 +18,10 @@ from hypothesis import HealthCheck, settings
 from ecg_edge.bundle import Bundle
 from ecg_edge.device import Device, Patience
 from ecg_edge.signal.prepare import FIR_250_HZ, Prepare, scaled_prepare
+
+# tflite-runtime 2.14 fails ("vector::reserve") where TensorFlow was loaded before it; loaded first, both work.
+if find_spec("tflite_runtime") is not None:
+    import_module("tflite_runtime.interpreter")
 
 # How long an example takes depends on what else the machine does: it says nothing of the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])

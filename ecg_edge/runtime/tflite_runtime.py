@@ -38,6 +38,8 @@ def tflite_runtime_backend(model: bytes, *, reference: bool = False, threads: in
     try:
         interpreter = Interpreter(model_content=model, num_threads=threads, experimental_op_resolver_type=resolver)
     except (RuntimeError, ValueError) as error:
+        if "vector::reserve" in str(error) and "tensorflow" in sys.modules:
+            raise RuntimeMissingError(f"{name} does not work in a process that loaded TensorFlow before it") from error
         raise GraphError(f"{name} refuses the model: {first_line(error)}") from error
     except SystemError as error:
         raise RuntimeMissingError(_advice(error)) from error
