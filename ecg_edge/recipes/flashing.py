@@ -15,6 +15,7 @@ from ecg_edge.device.client import Device, engine_name
 from ecg_edge.device.emulator import image_for, open_device
 from ecg_edge.device.flash import NO_PORT, Command, FlashPlan, Job, plan_flash, require_tool
 from ecg_edge.device.link import Clock, Port, SystemClock, serial_ports
+from ecg_edge.device.messages import SelfTestState
 from ecg_edge.device.ports import choose
 from ecg_edge.device.session import Patience
 from ecg_edge.errors import DeviceError, LinkError
@@ -148,8 +149,8 @@ def check_board(device: Device, bundles: Sequence[Bundle], plan: Plan) -> FlashR
     if engine_name(hellos[0]) != plan.engine:
         raise DeviceError(f"{where}: engine {engine_name(hellos[0])}, not {plan.engine}")
     test = device.selftest()
-    if not test.passed or test.ran == 0:
-        outcome = f"vector {test.first_failed} failed" if test.ran else "it has no known answers"
+    if not test.passed or any(hello.selftest != SelfTestState.PASSED for hello in hellos):
+        outcome = "it has no known answers" if test.passed else f"vector {test.first_failed} failed"
         raise DeviceError(f"{device.name}: the right models, and the self-test does not pass: {outcome}")
     models = tuple(f"{hello.name} {hello.sha256}" for hello in hellos)
     commands = tuple(plan.lines())

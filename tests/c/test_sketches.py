@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_rungs import golden_bundle
+from board_rungs import golden_bundle, missing
 from numpy.typing import NDArray
 from toolchain import WARNINGS, compiler
 
@@ -89,8 +89,8 @@ def cpp() -> str:
 def tool(name: str, mend: str) -> str:
     found = shutil.which(name)
     if found is None:
-        pytest.skip(f"no {name}: the Arduino sketches are not checked with it ({mend})")
-    return found
+        missing(f"no {name}: the Arduino sketches are not checked with it ({mend})")
+    return str(found)
 
 
 def run_quietly(command: list[str], folder: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_sketch_is_clean_for_every_core_and_engine(sketch: str, core: str, eng
 def test_a_sketch_compiles_with_a_real_arduino_core(sketch: str, firmware: Path, tmp_path: Path) -> None:
     avr = tool("avr-g++", "sudo apt-get install gcc-avr avr-libc arduino-core-avr")
     if not AVR.is_dir():
-        pytest.skip("no Arduino AVR core: sudo apt-get install arduino-core-avr")
+        missing("no Arduino AVR core: sudo apt-get install arduino-core-avr")
     flags = ["-mmcu=atmega2560", "-Os", "-std=gnu++11", "-fno-exceptions", "-DF_CPU=16000000UL", "-DARDUINO=10819"]
     folders = [AVR / "cores" / "arduino", AVR / "variants" / "mega", firmware / "EcgEdge" / "src"]
     command = [avr, *flags, "-DARDUINO_ARCH_AVR", "-Wall", "-Wextra", "-Werror", *(f"-I{folder}" for folder in folders)]
