@@ -18,7 +18,7 @@ HOST_PACKAGES := gcc libc6-dev
 ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
 TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm gcc-avr avr-libc arduino-core-avr
 
-.PHONY: help venv demo check test emu hil bench golden size lock clean
+.PHONY: help venv model demo check test emu hil bench golden size lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,12 @@ bench: .venv/.dev ## compare both engines with the golden model: make bench WIND
 	@tools/system.sh $(HOST_PACKAGES)
 	$(BIN)/ecg-edge bench ecg5 --device virtual:native --synthetic $(WINDOWS) --out build/bench/native
 	$(BIN)/ecg-edge bench ecg5 --device virtual:tflm --synthetic $(WINDOWS) --out build/bench/tflm
+
+model: .venv/.dev ## train the shipped ecg5 again, and write all that follows from it (a quarter of an hour)
+	$(BIN)/ecg-edge train --out build/run/ecg5 --seed 2 --force
+	$(BIN)/ecg-edge quantize build/run/ecg5 --out models/ecg5 --force
+	$(BIN)/python tools/image.py
+	$(BIN)/python tools/golden.py
 
 golden: .venv/.dev ## write tests/golden again from the tflite-micro wheel
 	$(BIN)/python tools/golden.py
