@@ -18,7 +18,7 @@ HOST_PACKAGES := gcc libc6-dev
 ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
 TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm gcc-avr avr-libc arduino-core-avr
 
-.PHONY: help venv model demo check test emu hil bench golden size lock clean
+.PHONY: help venv model demo check test emu hil bench identity golden size lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,10 +64,14 @@ model: .venv/.dev ## train the shipped ecg5 again, and write all that follows fr
 	$(BIN)/python tools/image.py
 	$(BIN)/python tools/golden.py
 
+identity: .venv/.dev ## hold an emulated Cortex-M4 to the golden model: WINDOWS, and MIT-BIH records
+	@tools/system.sh $(ARM_PACKAGES) qemu-system-arm
+	$(BIN)/python tools/m4_identity.py --windows $(WINDOWS) --out build/m4/identity.json
+
 golden: .venv/.dev ## write tests/golden again from the tflite-micro wheel
 	$(BIN)/python tools/golden.py
 
-size: .venv/.demo ## flash, RAM and stack of the exported ecg5 on a Cortex-M4, against its budget
+size: .venv/.demo ## flash, RAM and stack of core, engine and ecg5 on a Cortex-M4, against budgets
 	@tools/system.sh $(ARM_PACKAGES)
 	$(BIN)/python tools/size.py
 
