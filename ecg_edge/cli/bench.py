@@ -18,7 +18,7 @@ WINDOWS = 1000
 def bench(
     bundle: Annotated[str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.")] = "ecg5",
     device: Annotated[
-        str, typer.Option(metavar="URL", help="virtual:native, virtual:tflm, /dev/ttyUSB0, socket://HOST:PORT, ...")
+        str, typer.Option(metavar="URL", help="virtual:native, virtual:tflm, qemu:cortex-m4, /dev/ttyUSB0, ...")
     ] = "virtual:native",
     synthetic: Annotated[
         int | None, typer.Option(metavar="N", help=f"Stream N synthetic windows (the default: {WINDOWS}).")
@@ -56,6 +56,8 @@ def bench(
     Examples:
 
       ecg-edge bench ecg5 --synthetic 200 --out build/bench
+
+      ecg-edge bench ecg5 --device qemu:cortex-m4 --synthetic 200
 
       ecg-edge bench ecg5 --device /dev/ttyUSB0 --record mitdb/119
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -39,8 +40,8 @@ def build(
     kept = cache or user_cache()
     goal = kept / f"{_key(compiler, flags, files)}-{name}"
     try:
-        if goal.exists():
-            goal.touch()
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(goal)  # used last; never made by this, as touch() would
             return goal
         kept.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build.", dir=kept) as work:
@@ -89,7 +90,10 @@ def _compile(command: Sequence[str], folder: str) -> None:
 
 
 def _prune(folder: Path) -> None:
-    """Keep the builds that were used last."""
-    builds = sorted(folder.glob("[0-9a-f]*-*"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in builds[CACHED_BUILDS:]:
+    """Keep the builds that were used last. Others may be doing the same."""
+    used: list[tuple[float, Path]] = []
+    for path in folder.glob("[0-9a-f]*-*"):
+        with contextlib.suppress(FileNotFoundError):
+            used.append((path.stat().st_mtime, path))
+    for _, old in sorted(used, reverse=True)[CACHED_BUILDS:]:
         old.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from board_bench import Reference, Wire
-from m4 import URL, export_for_m4, need_tools
+from m4 import URL, board_cache, export_for_m4
 from numpy.typing import NDArray
 
 from ecg_edge.bundle import Bundle
@@ -55,9 +55,7 @@ RIGHT = {
 
 @pytest.fixture(scope="module")
 def cache(request: pytest.FixtureRequest) -> Path:
-    need_tools()
-    assert request.config.cache is not None
-    return request.config.cache.mkdir("boards")
+    return board_cache(request)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from m4 import URL, edit, export_for_m4, need_tools
+from board_rungs import missing
+from m4 import URL, board_cache, edit, export_for_m4, need_tools
 from toolchain import WARNINGS
 
 from ecg_edge.bench.board import open_board
@@ -30,9 +31,7 @@ PATIENCE = Patience(repeat_s=3.0, give_up_s=60.0)
 
 @pytest.fixture(scope="module")
 def cache(request: pytest.FixtureRequest) -> Path:
-    need_tools()
-    assert request.config.cache is not None
-    return request.config.cache.mkdir("boards")
+    return board_cache(request)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +113,7 @@ def test_closing_the_line_ends_the_emulator(firmware: Path, cache: Path) -> None
 
 def test_an_emulator_does_not_outlive_who_started_it(firmware: Path, cache: Path) -> None:
     if shutil.which("setpriv") is None:
-        pytest.skip("no setpriv (util-linux): nothing ties the emulator to its parent")
+        missing("no setpriv (util-linux): nothing ties the emulator to its parent")
     script = (
         "import time; from pathlib import Path; from ecg_edge.device.qemu import start_qemu\n"
         f"link = start_qemu({URL!r}, Path({str(firmware)!r}), cache=Path({str(cache)!r}))\n"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from board_bench import Reference
 from board_rungs import missing
-from m4 import export_for_m4, need_tools
+from m4 import board_cache, export_for_m4
 from numpy.typing import NDArray
 
 from ecg_edge.bench.answers import expect
@@ -26,9 +26,7 @@ MINUTES = 3  # of each record; tools/m4_identity.py takes all of it
 
 @pytest.fixture(scope="module")
 def cache(request: pytest.FixtureRequest) -> Path:
-    need_tools()
-    assert request.config.cache is not None
-    return request.config.cache.mkdir("boards")
+    return board_cache(request)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from board_rungs import missing
 
 from ecg_edge.bundle import Bundle
@@ -20,6 +21,13 @@ def need_tools() -> None:
     for tool in (COMPILER, EMULATOR):
         if shutil.which(tool) is None:
             missing(f"no {tool}: {URL} is not tested (apt-get install --no-install-recommends {PACKAGES})")
+
+
+def board_cache(request: pytest.FixtureRequest) -> Path:
+    """Where built boards are kept from one test run to the next."""
+    need_tools()
+    assert request.config.cache is not None
+    return request.config.cache.mkdir("boards")
 
 
 def export_for_m4(bundles: Bundle | tuple[Bundle, ...], folder: Path) -> Path:
