@@ -155,33 +155,35 @@ def start_qemu(url: str, firmware: Path | None, *, boot: int | None = None, cach
         raise DeviceError(f"{url} needs an exported firmware folder (ecg-edge export)")
     image = build_image(url, firmware, ("uart.c", "wire_main.c"), cache=cache)
     seed = secrets.randbelow(_SEEDS) if boot is None else boot - 1
-    # The socket listens before the emulator runs, so that no port is taken twice and no connection comes too early.
-    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
-        ours, theirs = socket.socketpair()
-        ours.settimeout(_QMP_TIMEOUT_S)
-        with theirs:
-            handed = (listener.fileno(), theirs.fileno())
-            command = [
-                *_emulator(url, machine),
-                *("-kernel", str(image)),
-                *("-device", f"loader,addr={_SEED_AT:#x},data={seed:#x},data-len=4"),
-                *("-chardev", f"socket,id=wire,fd={handed[0]},server=on,wait=on,nodelay=on", "-serial", "chardev:wire"),
-                *("-chardev", f"socket,id=qmp,fd={handed[1]}", "-mon", "chardev=qmp,mode=control"),
-            ]
-            errors = tempfile.TemporaryFile()  # noqa: SIM115 - the link owns it
-            try:
-                board = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    pass_fds=handed,
-                    start_new_session=True,  # Ctrl-C is for us, and we end the board
-                )
-            except OSError as error:
-                errors.close()
-                ours.close()
-                raise DeviceError(f"{url}: cannot start {command[0]} ({error.strerror})") from error
+    options = ("-kernel", str(image), "-device", f"loader,addr={_SEED_AT:#x},data={seed:#x},data-len=4")
+    return _start(url, [*_emulator(url, machine), *options])
+
+
+def _start(url: str, command: list[str]) -> QemuLink:
+    """Start the emulator with a line to its UART and one to its monitor.
+
+    The UART's socket listens before the emulator runs, so that no port is raced for and no connection comes too early.
+    """
+    errors = tempfile.TemporaryFile()  # noqa: SIM115 - the link owns it
+    ours, theirs = socket.socketpair()
+    ours.settimeout(_QMP_TIMEOUT_S)
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as listener, theirs:
+        uart, qmp = listener.fileno(), theirs.fileno()
+        lines = ["-chardev", f"socket,id=wire,fd={uart},server=on,wait=on,nodelay=on", "-serial", "chardev:wire"]
+        lines += ["-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"]
+        try:
+            board = subprocess.Popen(
+                [*command, *lines],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(uart, qmp),
+                start_new_session=True,  # Ctrl-C is for us, and we end the board
+            )
+        except OSError as error:
+            errors.close()
+            ours.close()
+            raise DeviceError(f"{url}: cannot start {command[0]} ({error.strerror})") from error
         port = listener.getsockname()[1]
     return QemuLink(url, board, errors, port, ours)
 
