@@ -49,11 +49,14 @@ def render_gaussians(atoms: Atoms, grid: Grid) -> Floats:
 
 
 def scatter(window: Ints, index: Ints, value: NDArray[np.float32], grid: Grid) -> Floats:
-    """Add (m, k) values at sample `index` (m, k) of `window` (m,) into (n, length); what falls outside is dropped."""
-    inside = (index >= 0) & (index < grid.length)
-    flat = (window[:, None] * grid.length + index)[inside]
-    total = np.bincount(flat, weights=value[inside], minlength=grid.n * grid.length)
-    return np.asarray(total, np.float64).reshape(grid.n, grid.length)
+    """Add (m, k) values at sample `index` (m, k) of `window` (m,) into (n, length); what falls outside is dropped.
+
+    What is outside lands in a column before or behind, which is cut off: cheaper than choosing what is inside.
+    """
+    row = grid.length + 2
+    flat = np.clip(index, -1, grid.length) + (window * row + 1)[:, None]
+    total = np.bincount(flat.reshape(-1), weights=value.reshape(-1), minlength=grid.n * row)
+    return np.asarray(total, np.float64).reshape(grid.n, row)[:, 1:-1]
 
 
 def rate_scale(rr_s: Floats) -> Floats:
