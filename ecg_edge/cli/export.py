@@ -38,6 +38,14 @@ def export(
     """Write the firmware folder of a bundle: an Arduino library with both engines, self-test, and a replay sketch.
 
     Refuses a model that the engine or the board cannot run, naming op, tensor or limit; nothing is written then.
+
+    Examples:
+
+      ecg-edge export ecg5 --out firmware
+
+      ecg-edge export ecg5 --out firmware --board nano33ble --engine tflm --force
+
+      ecg-edge export ecg5 build/models/mine --out firmware --json
     """
     from ecg_edge.bundle import Bundle
     from ecg_edge.recipes.firmware import export as export_firmware

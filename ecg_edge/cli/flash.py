@@ -7,25 +7,42 @@ from typing import Annotated
 
 import typer
 
+from ecg_edge.cli import complete
 from ecg_edge.cli.export import Engine
 from ecg_edge.cli.output import note, print_json, print_result
 
 
 def flash(
     bundle: Annotated[
-        list[str], typer.Argument(help="A shipped bundle's name, or a bundle's folder; several: one image.")
+        list[str],
+        typer.Argument(
+            help="A shipped bundle's name, or a bundle's folder; several: one image.", autocompletion=complete.bundles
+        ),
     ],
     device: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="/dev/ttyUSB0, COM3, virtual:native, qemu:cortex-m4; default: look."),
+        typer.Option(
+            metavar="URL",
+            help="/dev/ttyUSB0, COM3, virtual:native, qemu:cortex-m4; default: look.",
+            autocompletion=complete.devices,
+        ),
     ] = None,
     board: Annotated[
-        str | None, typer.Option(metavar="NAME", help="esp32dev, pico, ...; default: by the port's USB id.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="esp32dev, pico, ...; default: by the port's USB id.",
+            autocompletion=complete.real_boards,
+        ),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="native: generated C. tflm: TensorFlow Lite Micro.")] = Engine.native,
     tool: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="arduino-cli, platformio, esp-idf; with --image also esptool, ..."),
+        typer.Option(
+            metavar="NAME",
+            help="arduino-cli, platformio, esp-idf; with --image also esptool, ...",
+            autocompletion=complete.tools,
+        ),
     ] = None,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="Flash this built image; compile nothing.")] = None,
     build: Annotated[

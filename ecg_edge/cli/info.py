@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ecg_edge.cli import complete
 from ecg_edge.cli.output import print_json, print_result
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def info(
-    bundle: Annotated[str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.")] = "ecg5",
+    bundle: Annotated[
+        str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.", autocompletion=complete.bundles)
+    ] = "ecg5",
     card: Annotated[bool, typer.Option("--card", help="Print the model card as well.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON instead of text.")] = False,
 ) -> None:

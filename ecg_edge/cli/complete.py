@@ -1,0 +1,39 @@
+"""What the shell may offer for an argument. Layer: cli. Verbs import it at their top: nothing heavy up here."""
+
+from __future__ import annotations
+
+
+def bundles(incomplete: str) -> list[str]:
+    """Names of shipped bundles; the shell itself offers folders."""
+    from ecg_edge.bundle import shipped_bundles
+
+    return _starting(shipped_bundles(), incomplete)
+
+
+def real_boards(incomplete: str) -> list[str]:
+    """Boards that can be flashed."""
+    from ecg_edge.device.boards import boards
+
+    return _starting([board.id for board in boards().values() if not board.emulator], incomplete)
+
+
+def tools(incomplete: str) -> list[str]:
+    """Tools that flash."""
+    from ecg_edge.device.boards import boards
+    from ecg_edge.device.flash import tools_for
+
+    found = {tool for board in boards().values() for built in (False, True) for tool in tools_for(board, built=built)}
+    return _starting(sorted(found), incomplete)
+
+
+def devices(incomplete: str) -> list[str]:
+    """Boards that this machine starts, and its serial ports."""
+    from ecg_edge.device.emulator import VIRTUAL
+    from ecg_edge.device.link import available_ports
+    from ecg_edge.device.qemu import EMULATED
+
+    return _starting([*(url for url in VIRTUAL if not url.endswith(":")), *EMULATED, *available_ports()], incomplete)
+
+
+def _starting(names: list[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
