@@ -4,8 +4,6 @@ from typing import Any
 
 import typer
 
-from ecg_edge.files import json_text
-
 
 def print_result(text: str) -> None:
     """Print the answer of a verb on stdout."""
@@ -14,6 +12,8 @@ def print_result(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print the answer of a verb as JSON, for `--json`: nothing else may be on stdout then."""
+    from ecg_edge.files import json_text  # --help has no use for what it imports
+
     typer.echo(json_text(value))
 
 

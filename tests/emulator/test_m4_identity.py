@@ -9,7 +9,6 @@ import m4_identity
 import numpy as np
 import pytest
 from board_bench import Reference
-from board_rungs import missing
 from m4 import board_cache, export_for_m4
 from numpy.typing import NDArray
 
@@ -107,7 +106,8 @@ def test_a_stream_with_every_state_is_identical(shipped: Bundle, board: FileBoar
 def test_the_first_minutes_of_a_real_record_are_identical(shipped: Bundle, board: FileBoard, name: str) -> None:
     path = m4_identity.data_folder() / "mitdb" / name
     if not path.with_suffix(".hea").is_file():
-        missing(f"no {path}: MIT-BIH {name} is not compared on the Cortex-M4 (set ECG_EDGE_DATA)")
+        # Like a board on the desk, recordings are not part of a clone: not even ECG_STRICT=1 can ask for them.
+        pytest.skip(f"no {path}: MIT-BIH {name} is not compared on the Cortex-M4 (set ECG_EDGE_DATA)")
     m = shipped.manifest
     whole = record_source(m, path, lead=None, raw_uv=False)
     n = MINUTES * 60 * m.fs_hz
