@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from ecg_edge.errors import DeviceError
 
 _VERSION_TIMEOUT_S = 20.0
+_STDERR = 2  # the file descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def run(command: Sequence[str]) -> None:
     """
     name = Path(command[0]).name
     try:
-        status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode
+        status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=_STDERR, check=False).returncode
     except OSError as error:
         raise DeviceError(f"{command[0]}: cannot be run ({error.strerror})") from error
     if status != 0:
