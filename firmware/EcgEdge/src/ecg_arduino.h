@@ -4,6 +4,13 @@
 #define ECG_ARDUINO_H
 
 #include <Arduino.h>
+#if defined(ESP32)
+#if __has_include(<esp_random.h>)
+#include <esp_random.h>
+#else
+#include <esp_system.h>     // ESP-IDF 4 declares esp_random() there
+#endif
+#endif
 
 #include "ecg_edge.h"
 #include "ecg_models.h"

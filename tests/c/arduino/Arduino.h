@@ -45,9 +45,7 @@ extern uint32_t board_timer_us;
 void setup();
 void loop();
 
-#if defined(ESP32)
-uint32_t esp_random();
-#elif defined(TEENSYDUINO)
+#if defined(TEENSYDUINO)
 class IntervalTimer {
 public:
     bool begin(void (*function)(), uint32_t period_us) { board_timer = function; board_timer_us = period_us; return true; }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #if defined(ESP32)
+#include <esp_random.h>
 #include <esp_timer.h>
 #elif defined(ARDUINO_ARCH_RP2040)
 #include <pico/time.h>
