@@ -31,12 +31,19 @@ RESOLVER_METHODS = {
 _ALIGNMENT = 16
 
 
+# Keys of the manifest's arena_bytes. "reference" is measured with 64-bit pointers, which bounds every 32-bit core.
+_CMSIS_NN = "cmsis-nn-cortex-m4"
+_CMSIS_NN_MVE = "cmsis-nn-cortex-m55"
+_ESP_NN = "esp-nn-esp32s3"
+
+
 @dataclass(frozen=True, slots=True)
 class Arena:
     """Bytes of TFLM's arena: with the reference kernels, and on top of them with optimized ones."""
 
     reference: int
-    cmsis_nn: int
+    cmsis_nn: int  # Cortex-M without vectors: what a Cortex-M4 needs, the others need too, or less
+    cmsis_nn_mve: int  # with them
     esp_nn: int
 
 
@@ -55,17 +62,20 @@ def resolver_methods(graph: Graph) -> list[str]:
 def arena(graph: Graph, manifest: Manifest) -> Arena | None:
     """Arena sizes; None for a bundle whose arena was never measured.
 
-    The reference figure is the manifest's, measured. Kernel sets that the manifest has no figure for get the scratch
-    that their sources ask for, plus the alignment of each buffer.
+    The reference figure is the manifest's, measured. A kernel set gets what the manifest's figure for it has on top of
+    that, or, without a figure, the scratch that its sources ask for and the alignment of each buffer.
     """
     measured = manifest.arena_bytes
     if "reference" not in measured:
         return None
     reference = _aligned(measured["reference"])
+
+    def on_top(key: str, estimate: int) -> int:
+        return max(0, _aligned(measured[key]) - reference) if key in measured else estimate
+
+    cmsis_nn = cmsis_nn_scratch(graph)
     return Arena(
-        reference,
-        max(0, _aligned(measured["cmsis_nn"]) - reference) if "cmsis_nn" in measured else cmsis_nn_scratch(graph),
-        max(0, _aligned(measured["esp_nn"]) - reference) if "esp_nn" in measured else esp_nn_scratch(graph),
+        reference, on_top(_CMSIS_NN, cmsis_nn), on_top(_CMSIS_NN_MVE, cmsis_nn), on_top(_ESP_NN, esp_nn_scratch(graph))
     )
 
 

@@ -24,7 +24,8 @@ extern const ecg_model_t ecg_model_ecg5;
     (7u * sizeof(ecg_line_t) + sizeof(ecg_sums_t) + 2540u)
 #else
 #define ECG_MODEL_ECG5_WINDOW_BYTES 1024u
-#define ECG_MODEL_ECG5_SCRATCH_BYTES (16u + ECG_MODEL_ECG5_ARENA_BYTES)
+// A pointer before the arena, both in whole alignments.
+#define ECG_MODEL_ECG5_SCRATCH_BYTES (16u + (ECG_MODEL_ECG5_ARENA_BYTES + 15u) / 16u * 16u)
 
 // Bytes of the arena in use; 0 before the first reset.
 size_t ecg_model_ecg5_arena_used(const void *scratch);

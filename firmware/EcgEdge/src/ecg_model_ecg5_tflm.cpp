@@ -27,6 +27,8 @@ struct State {
     alignas(kAlignment) uint8_t arena[ECG_MODEL_ECG5_ARENA_BYTES];
 };
 static_assert(sizeof(State) <= ECG_MODEL_ECG5_SCRATCH_BYTES, "scratch holds the arena");
+// In a small arena AllocateTensors() fails; where not even TFLM's own tables fit, its constructors abort.
+static_assert(ECG_MODEL_ECG5_ARENA_BYTES >= 1024, "the arena is too small for TFLM itself");
 
 using Resolver = tflite::MicroMutableOpResolver<6>;
 
