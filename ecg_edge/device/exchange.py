@@ -272,7 +272,7 @@ class Exchange:
         elif report.code in (ErrorCode.NOT_STARTED, ErrorCode.STALE_BOOT):
             self._restart()
         elif report.code != ErrorCode.OVERRUN:  # that concerns samples which the device takes itself
-            raise DeviceError(describe_error(self._session.link.name, report))
+            raise DeviceError(describe_error(self._session.link.name, report, self._session.log))
 
     def _resume(self, expected: int) -> None:
         """Go on from the sample that the device misses, or from a START if it missed that."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecg_edge.device.frame import DELIMITER, VERSION, Frame, FrameReader, FrameType, encode_frame
@@ -160,13 +161,14 @@ class Session:
                 if frame.type == FrameType.ERROR:
                     report = ErrorReport.unpack(frame.payload)
                     if report.type == kind and report.code != ErrorCode.STALE_BOOT:
-                        raise DeviceError(describe_error(self.link.name, report))
+                        raise DeviceError(describe_error(self.link.name, report, self.log))
             self.counters.repeats += 1
         raise DeviceTimeout(f"{self.link.name}: no answer to {kind.name} in {self.patience.give_up_s:g} s")
 
 
-def describe_error(name: str, report: ErrorReport) -> str:
-    """An ERROR frame in one line."""
+def describe_error(name: str, report: ErrorReport, log: Sequence[str]) -> str:
+    """An ERROR frame in one line, with the board's last words where its self-test failed."""
     code = ErrorCode(report.code).name.lower() if report.code in set(ErrorCode) else f"code {report.code}"
     kind = FrameType(report.type).name if report.type in set(FrameType) else f"type {report.type}"
-    return f"{name}: the board refuses {kind}: {code} (detail {report.detail})"
+    words = f"; it says: {log[-1]}" if log and report.code == ErrorCode.SELFTEST_FAILED else ""
+    return f"{name}: the board refuses {kind}: {code} (detail {report.detail}){words}"

@@ -84,10 +84,16 @@ def test_one_bit_of_a_known_answer_makes_a_board_refuse_to_classify(core: Core, 
     assert core.stats().results == 0
 
 
-def test_an_engine_that_fails_fails_the_self_test(core: Core) -> None:
-    ctypes.c_int.in_dll(core.library, "toy_status").value = -5
-    hellos = [Hello.unpack(f.payload) for f in core.start_up()]
-    assert [h.selftest for h in hellos] == [1, 2, 1]
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(-2, b"self-test: the engine has too little memory"), (-5, b"self-test: the engine failed")],
+)
+def test_an_engine_that_fails_fails_the_self_test_and_the_board_says_why(core: Core, status: int, words: bytes) -> None:
+    ctypes.c_int.in_dll(core.library, "toy_status").value = status
+    for frames in (core.start_up(), core.ask(FrameType.HELLO)):
+        *hellos, log = frames
+        assert [Hello.unpack(f.payload).selftest for f in hellos] == [1, 2, 1]
+        assert (log.type, log.payload) == (FrameType.LOG, b"\x03" + words)
 
 
 def test_a_self_test_ends_the_stream(core: Core) -> None:

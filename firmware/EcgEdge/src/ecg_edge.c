@@ -38,8 +38,10 @@ static void run_vector(ecg_edge_t *e, uint8_t m, uint8_t t)
     const size_t classes = e->config->models[m].model->classes;
     int8_t got[ECG_STREAM_MAX_CLASSES];
     begin(e, m, 0u, 0u);
-    if (ecg_selftest_run(&e->stream, test, got) != ECG_OK) {
+    const ecg_status_t status = ecg_selftest_run(&e->stream, test, got);
+    if (status != ECG_OK) {
         if (report->first_failed == NONE) {
+            report->status = status;
             report->first_failed = report->ran;
             report->model = m;
             ecg_answer_note_scores(e, test->scores, got, classes);
@@ -52,7 +54,7 @@ static void run_vector(ecg_edge_t *e, uint8_t m, uint8_t t)
 
 static void run_selftest(ecg_edge_t *e)
 {
-    const ecg_selftest_report_t clean = {0u, 0u, NONE, 0u, 0u};
+    const ecg_selftest_report_t clean = {0u, 0u, NONE, 0u, 0u, ECG_OK};
     e->selftest = clean;
     e->running = false;
     e->ended = false;
@@ -64,6 +66,17 @@ static void run_selftest(ecg_edge_t *e)
         // Asked while scratch is this model's: the next one takes it over.
         const bool known = e->config->arena_used != NULL && e->config->models[m].selftest_count != 0u;
         e->arena_used[m] = known ? e->config->arena_used(e->config->ctx, m) : 0u;
+    }
+}
+
+// Wrong scores are the host's to ask for, by SELFTEST. Of an engine that gave none it is told why.
+static void say_hello(ecg_edge_t *e)
+{
+    ecg_answer_hello(e);
+    if (e->selftest.status == ECG_STATUS_NO_MEMORY) {
+        ecg_edge_log(e, ECG_LOG_ERROR, "self-test: the engine has too little memory");
+    } else if (e->selftest.failed != 0u && e->selftest.status != ECG_STATUS_SELFTEST_FAILED) {
+        ecg_edge_log(e, ECG_LOG_ERROR, "self-test: the engine failed");
     }
 }
 
@@ -284,7 +297,7 @@ static bool length_fits(const ecg_frame_t *frame)
 static void on_request(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payload)
 {
     switch (frame->type) {
-    case ECG_TYPE_HELLO: ecg_answer_hello(e); break;
+    case ECG_TYPE_HELLO: say_hello(e); break;
     case ECG_TYPE_START: on_start(e, frame, payload); break;
     case ECG_TYPE_SAMPLES: on_samples(e, frame, payload); break;
     case ECG_TYPE_END: on_end(e, frame, payload); break;
@@ -377,7 +390,7 @@ ecg_status_t ecg_edge_init(ecg_edge_t *e, const ecg_edge_config_t *config)
     e->boot = config->boot != 0u ? config->boot : 1u;
     e->then_us = config->now_us(config->ctx);
     run_selftest(e);
-    ecg_answer_hello(e);
+    say_hello(e);
     return e->selftest.failed == 0u ? ECG_OK : ECG_STATUS_SELFTEST_FAILED;
 }
 

@@ -79,6 +79,7 @@ typedef struct {
     uint8_t first_failed;               // 255: none
     uint8_t model;                      // of that one
     uint8_t models_failed;              // bit m: model m
+    ecg_status_t status;                // why that one failed
 } ecg_selftest_report_t;
 
 // All state of one core, about 1 KB; the rings of prepare and the models' scratch come on top.

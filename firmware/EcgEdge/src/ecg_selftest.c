@@ -15,8 +15,9 @@ static ecg_status_t push_knot(ecg_stream_t *s, int16_t before_uv, const ecg_knot
         for (uint8_t l = 0; l < s->model->leads; l++) {
             sample_uv[l] = value;
         }
-        if (ecg_stream_push(s, sample_uv, 0u, &due) != ECG_OK || due) {
-            return ECG_STATUS_ENGINE;
+        const ecg_status_t status = ecg_stream_push(s, sample_uv, 0u, &due);
+        if (status != ECG_OK || due) {
+            return status != ECG_OK ? status : ECG_STATUS_ENGINE;
         }
     }
     return ECG_OK;
@@ -43,15 +44,17 @@ ecg_status_t ecg_selftest_run(ecg_stream_t *s, const ecg_selftest_t *test, int8_
     }
     int16_t level_uv = 0;
     for (uint16_t k = 0; k < test->knot_count; k++) {
-        if (push_knot(s, level_uv, &test->knots[k]) != ECG_OK) {
-            return ECG_STATUS_SELFTEST_FAILED;
+        const ecg_status_t status = push_knot(s, level_uv, &test->knots[k]);
+        if (status != ECG_OK) {
+            return status;
         }
         level_uv = test->knots[k].level_uv;
     }
     bool due = false;
     for (uint16_t i = ecg_prepare_delay(s->prepare.params); i > 0u; i--) {
-        if (ecg_stream_hold(s, &due) != ECG_OK) {
-            return ECG_STATUS_SELFTEST_FAILED;
+        const ecg_status_t status = ecg_stream_hold(s, &due);
+        if (status != ECG_OK) {
+            return status;
         }
     }
     memcpy(got, s->result.scores, classes);

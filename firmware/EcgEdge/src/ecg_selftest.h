@@ -27,7 +27,7 @@ typedef struct {
 
 // Classifies the test's window as an isolated one on a stream that was just reset, in window terms: push, then hold.
 // got, (classes), are the scores it gave. ECG_STATUS_SELFTEST_FAILED when they are not the known ones, or the knots do not
-// make a window.
+// make a window; what the engine said when it gave none.
 ecg_status_t ecg_selftest_run(ecg_stream_t *s, const ecg_selftest_t *test, int8_t *got);
 
 #ifdef __cplusplus

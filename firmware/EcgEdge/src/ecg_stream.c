@@ -79,8 +79,9 @@ static ecg_status_t take_column(ecg_stream_t *s, const int8_t *column, bool *due
     }
     *due = s->until == 1u;
     if (s->model->push == NULL) {
-        if (keep_and_run(s, column) != ECG_OK) {
-            return ECG_STATUS_ENGINE;
+        const ecg_status_t status = keep_and_run(s, column);
+        if (status != ECG_OK) {
+            return status;
         }
     } else if (s->model->push(s->memory->scratch, column, s->result.scores) != *due) {
         return ECG_STATUS_ENGINE;       // it counts other columns than we do: its verdict is of another window

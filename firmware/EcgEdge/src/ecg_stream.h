@@ -71,7 +71,8 @@ void ecg_stream_reset(ecg_stream_t *s, const ecg_model_t *model, const ecg_prepa
                       const ecg_memory_t *memory, ecg_clock_t clock, uint32_t first_index, uint32_t skip);
 
 // Takes one sample of all leads, sample_uv, (leads), with its ECG_SAMPLE_ flags.
-// *due says whether a verdict fell due: s->result. ECG_STATUS_ENGINE: the engine failed, reset before going on.
+// *due says whether a verdict fell due: s->result. ECG_STATUS_ENGINE, or what the model's run() said: the engine failed,
+// reset before going on.
 ecg_status_t ecg_stream_push(ecg_stream_t *s, const int16_t *sample_uv, uint8_t flags, bool *due);
 
 // Holds the last sample for one push more; `delay` of them end a stream. As ecg_stream_push().
