@@ -13,7 +13,7 @@ from ..graph.ir import Conv1D, Dense, DepthwiseConv1D
 from ..graph.plan import MeanGather, Plan, buffers, line_count
 from .image import Model
 
-# Flash of code, bytes. Source: ecg5 with TFLM 90b983c2b on a Cortex-M4 at -O2, linked, less model, core and board files:
+# Flash of code, bytes. Source: ecg5 with TFLM 90b983c2b on a Cortex-M4 at -O2, linked without model, core and board:
 # 64 KB with reference kernels, 110 KB with CMSIS-NN and the default registrations of the resolver, printf included.
 TFLM_CODE_BYTES = 110_000
 # The rest by arm-none-eabi-gcc 12.2 -O2 for a Cortex-M4, and some 4 KB for startup and C library.
