@@ -11,8 +11,8 @@ import typer
 from ecg_edge.cli.output import note, print_json, print_result
 from ecg_edge.errors import EcgEdgeError
 
-WINDOWS = 100_000
-EPOCHS = 24
+WINDOWS = 220_000
+EPOCHS = 12
 
 
 def train(
@@ -36,8 +36,8 @@ def train(
     window: Annotated[int, typer.Option(help="Samples a window.")] = 1024,
     hop: Annotated[int, typer.Option(help="Samples from one window of a stream to the next.")] = 256,
     epochs: Annotated[int, typer.Option(min=1)] = EPOCHS,
-    batch: Annotated[int, typer.Option(min=1)] = 256,
-    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0)] = 4e-3,
+    batch: Annotated[int, typer.Option(min=1)] = 128,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0)] = 3e-3,
     seed: Annotated[int, typer.Option(min=0, help="Of data, split, start and order.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print run.json instead of text.")] = False,

@@ -19,7 +19,8 @@ Progress = Callable[[int, int], None]  # done, total
 
 # What the shipped model trains on: share of windows, SNR in dB, severities in mV. Much of it is noisier than the
 # figures we promise, and some changes are larger than 0.4 mV, as in patients.
-RECIPE = (
+Recipe = tuple[tuple[float, tuple[float, float], tuple[float, float]], ...]
+RECIPE: Recipe = (
     (0.50, (4.0, 30.0), (0.1, 0.4)),
     (0.30, (2.0, 12.0), (0.1, 0.4)),
     (0.20, (6.0, 30.0), (0.1, 0.8)),
@@ -40,8 +41,21 @@ class Dataset:
         return replace(self, columns=self.columns[rows], labels=self.labels[rows], subjects=self.subjects[rows])
 
 
-def synthetic_dataset(count: int, *, seed: int, window: int, fs_hz: float, p: Prepare, progress: Progress) -> Dataset:
-    """Synthesize and prepare about `count` windows by RECIPE; every window is another subject.
+BALANCE_RECIPE: Recipe = ((1.0, (12.0, 30.0), (0.1, 0.4)),)  # the noise of use; see balance.py
+BALANCE_WINDOWS = 15_000
+
+
+def synthetic_dataset(
+    count: int,
+    *,
+    seed: int,
+    window: int,
+    fs_hz: float,
+    p: Prepare,
+    progress: Progress,
+    recipe: Recipe = RECIPE,
+) -> Dataset:
+    """Synthesize and prepare about `count` windows by a recipe; every window is another subject.
 
     Args:
         count: windows, all classes together.
@@ -50,9 +64,10 @@ def synthetic_dataset(count: int, *, seed: int, window: int, fs_hz: float, p: Pr
         fs_hz: samples a second.
         p: preparation, the device's.
         progress: told after each batch.
+        recipe: share of windows, SNR in dB, severities in mV of each part.
     """
     parts, labels = [], []
-    for i, (share, snr_db, severity_mv) in enumerate(RECIPE):
+    for i, (share, snr_db, severity_mv) in enumerate(recipe):
         wanted = balanced_labels(max(1, round(share * count / len(CLASSES))))
         for batch in synthesize(
             wanted, seed=seed + i, snr_db=snr_db, length=window, fs_hz=fs_hz, severity_mv=severity_mv

@@ -21,9 +21,9 @@ StepReport = Callable[[int, int], None]  # step, steps of the epoch
 class Settings:
     """How to train; goes into the manifest."""
 
-    epochs: int = 30
-    batch: int = 256
-    learning_rate: float = 4e-3
+    epochs: int = 12
+    batch: int = 128
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     label_smoothing: float = 0.02
     seed: int = 1

@@ -22,7 +22,18 @@ from ecg_edge.errors import TrainingError
 from ecg_edge.files import replacing_folder
 from ecg_edge.graph import interpret
 from ecg_edge.graph.tflite import read_graph
-from ecg_edge.learn.dataset import Dataset, Progress, augment, split_by_subject, synthetic_dataset
+from ecg_edge.learn.balance import balance
+from ecg_edge.learn.dataset import (
+    BALANCE_RECIPE,
+    BALANCE_WINDOWS,
+    RECIPE,
+    Dataset,
+    Progress,
+    Recipe,
+    augment,
+    split_by_subject,
+    synthetic_dataset,
+)
 from ecg_edge.learn.model import ECG5, build_model
 from ecg_edge.learn.quantize import CALIBRATION_WINDOWS, INPUT_SCALE, load_keras, save_keras
 from ecg_edge.learn.train import EpochReport, Settings, StepReport, train
@@ -56,16 +67,30 @@ class Source:
 
     load: Callable[[Shape, Progress], Dataset]
     description: dict[str, Any]
+    balance: Callable[[Shape, Progress], Dataset] | None = None  # more subjects, at the noise of use
 
 
 def synthetic_source(count: int, seed: int) -> Source:
     """`count` synthetic windows, every one another subject."""
 
-    def load(shape: Shape, progress: Progress) -> Dataset:
-        p = shape.prepare
-        return synthetic_dataset(count, seed=seed, window=shape.window, fs_hz=shape.fs_hz, p=p, progress=progress)
+    def make(shape: Shape, progress: Progress, windows: int, start: int, recipe: Recipe) -> Dataset:
+        return synthetic_dataset(
+            windows,
+            seed=start,
+            window=shape.window,
+            fs_hz=shape.fs_hz,
+            p=shape.prepare,
+            progress=progress,
+            recipe=recipe,
+        )
 
-    return Source(load, {"data": f"{count} synthetic windows, a subject each", "synthetic share": "100 %"})
+    def load(shape: Shape, progress: Progress) -> Dataset:
+        return make(shape, progress, count, seed, RECIPE)
+
+    def more(shape: Shape, progress: Progress) -> Dataset:
+        return make(shape, progress, min(count, BALANCE_WINDOWS), seed + len(RECIPE), BALANCE_RECIPE)
+
+    return Source(load, {"data": f"{count} synthetic windows, a subject each", "synthetic share": "100 %"}, more)
 
 
 def npz_source(path: Path) -> Source:
@@ -140,6 +165,7 @@ def train_run(
         on_epoch=on_epoch,
         on_step=on_step,
     )
+    biases = _balanced(model, source, shape, on_data)
     probabilities = model.predict(validation.columns * np.float32(INPUT_SCALE), batch_size=1024, verbose=0)
     result = metrics.classification(validation.labels, probabilities.argmax(axis=1), data.classes)
     text = classification_text(result)
@@ -152,6 +178,7 @@ def train_run(
             "windows": len(training.labels),
             "validation": f"{len(validation.labels)} windows of other subjects",
             "settings": asdict(settings),
+            "biases moved by": [round(float(b), 3) for b in biases],
             "parameters": int(model.count_params()),
         },
         "history": history,
@@ -170,6 +197,13 @@ def train_run(
         (temporary / "report.txt").write_text(text + "\n")
     shutil.rmtree(checkpoint, ignore_errors=True)
     return text
+
+
+def _balanced(model: Any, source: Source, shape: Shape, on_data: Progress) -> NDArray[np.float64]:
+    if source.balance is None:
+        return np.zeros(0)
+    data = source.balance(shape, on_data)
+    return balance(model, data.columns, data.labels, input_scale=INPUT_SCALE)
 
 
 def _calibration(training: Dataset, seed: int) -> NDArray[np.int8]:

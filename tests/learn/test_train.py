@@ -13,6 +13,7 @@ from ecg_edge.errors import SignalError, TrainingError
 from ecg_edge.graph import interpret
 from ecg_edge.graph.ir import Dense
 from ecg_edge.graph.tflite import read_graph
+from ecg_edge.learn.balance import fit_biases
 from ecg_edge.learn.dataset import Dataset, augment, split_by_subject
 from ecg_edge.learn.model import ECG5, build_model, columns_left
 from ecg_edge.learn.quantize import int8_tflite, load_keras
@@ -203,3 +204,22 @@ def test_what_is_no_model_is_one_line(tmp_path: Path) -> None:
         training.read_run(tmp_path)
     with pytest.raises(SignalError):
         training.npz_source(tmp_path / "none.npz").load(training.Shape(), lambda done, total: None)
+
+
+def test_biases_move_only_where_it_pays() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 3000)
+    fair = np.eye(3)[labels] * 2.0 + rng.normal(0, 1.0, (3000, 3))
+    shifted = fair + [0.0, 1.5, 0.0]  # one class is called too often
+    biases = fit_biases(shifted, labels)
+    assert biases.mean() == pytest.approx(0.0)
+    accuracy = [float((scores.argmax(axis=1) == labels).mean()) for scores in (fair, shifted, shifted + biases)]
+    assert accuracy[1] + 0.05 < accuracy[2]
+    assert accuracy[2] > accuracy[0] - 0.005
+    certain = np.eye(3)[labels] * 9.0
+    assert (fit_biases(certain, labels) == 0).all()
+
+
+def test_a_synthetic_run_is_balanced_and_says_so(trained: Path) -> None:
+    moved = json.loads((trained / "run.json").read_text())["training"]["biases moved by"]
+    assert len(moved) == len(CLASSES)
