@@ -210,7 +210,7 @@ def test_biases_move_only_where_it_pays() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 3, 3000)
     fair = np.eye(3)[labels] * 2.0 + rng.normal(0, 1.0, (3000, 3))
-    shifted = fair + [0.0, 1.5, 0.0]  # one class is called too often
+    shifted = fair + np.array([0.0, 1.5, 0.0])  # one class is called too often
     biases = fit_biases(shifted, labels)
     assert biases.mean() == pytest.approx(0.0)
     accuracy = [float((scores.argmax(axis=1) == labels).mean()) for scores in (fair, shifted, shifted + biases)]
