@@ -50,12 +50,13 @@ class Run:
         return found | {"device": self.device.verdicts}
 
 
-def compare(run: Run, *, device: Json, missing: Mapping[str, str], provenance: Json) -> Json:
+def compare(run: Run, *, device: Json, sizes: Json, missing: Mapping[str, str], provenance: Json) -> Json:
     """The whole report; its keys are a promise to scripts.
 
     Args:
         run: the answers.
         device: loopback.describe().
+        sizes: sizes.sizes().
         missing: pair -> why it is not there.
         provenance: versions, command and the like.
     """
@@ -103,6 +104,7 @@ def compare(run: Run, *, device: Json, missing: Mapping[str, str], provenance: J
             "prepare": metrics.percentiles(run.device.prepare_us),
             "inference": metrics.percentiles(run.device.inference_us),
         },
+        "sizes": sizes,
         "link": run.device.link,
         "provenance": provenance,
         "examples": _examples_text(run),

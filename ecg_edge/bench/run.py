@@ -19,11 +19,13 @@ from ecg_edge.bench.answers import expect, float_scores, golden_scores
 from ecg_edge.bench.board import is_virtual_native, open_board
 from ecg_edge.bench.compare import Run, compare, strips, timeline
 from ecg_edge.bench.loopback import ask, describe, matching_hello
+from ecg_edge.bench.sizes import sizes
 from ecg_edge.bench.source import Progress, Source, check_one_lead
 from ecg_edge.bundle import FLOAT_MODEL, Bundle
 from ecg_edge.device.client import Device
 from ecg_edge.files import json_text, replacing_file
 from ecg_edge.report.html import bench_html
+from ecg_edge.report.markdown import bench_markdown
 from ecg_edge.report.metrics import Json
 
 HOST = "virtual:native"
@@ -79,16 +81,26 @@ def run_bench(order: Order, steps: Steps, *, open_board: OpenBoard = open_board)
     if host is None:
         missing["host_vs_golden"] = why
     run = Run(bundle, source, expected, golden, floats, host, answers)
-    report = compare(run, device=describe(order.url, hello), missing=missing, provenance=_provenance(order, source))
+    report = compare(
+        run,
+        device=describe(order.url, hello),
+        sizes=sizes(bundle, hello.board),
+        missing=missing,
+        provenance=_provenance(order, source),
+    )
     return run, report
 
 
 def write_report(run: Run, report: Json, out: Path) -> None:
-    """Write report.json and report.html into `out`: both, or neither."""
-    page = bench_html(report, strips(run), run.device.total_us.tolist(), timeline(run))
-    with replacing_file(out / "report.json") as data, replacing_file(out / "report.html") as html:
-        data.write_text(json_text(report) + "\n", encoding="utf-8")
-        html.write_text(page, encoding="utf-8")
+    """Write report.json, report.md and report.html into `out`: all, or none."""
+    texts = {
+        "report.json": json_text(report) + "\n",
+        "report.md": bench_markdown(report),
+        "report.html": bench_html(report, strips(run), run.device.total_us.tolist(), timeline(run)),
+    }
+    with ExitStack() as files:
+        for name, text in texts.items():
+            files.enter_context(replacing_file(out / name)).write_text(text, encoding="utf-8")
 
 
 def _host_scores(

@@ -41,7 +41,7 @@ def bench(
         Path | None, typer.Option(metavar="FILE", help="Stream labelled windows instead: samples_uv, fs_hz, label.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write report.json and report.html into this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Write report.json, report.md and report.html into this folder.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print report.json instead of text.")] = False,
     host_engine: Annotated[
@@ -95,7 +95,7 @@ def bench(
     else:
         print_result(bench_text(report))
     if out is not None:
-        note(f"wrote {out / 'report.json'} and {out / 'report.html'}")
+        note(f"wrote report.json, report.md and report.html into {out}")
     if not report["verdict"]["passed"]:
         raise GateError(report["verdict"]["text"])
 
