@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ecg_edge.cli.output import note, print_json, print_result
+from ecg_edge.errors import EcgEdgeError
 
 
 def quantize(
@@ -18,6 +19,10 @@ def quantize(
     per_class: Annotated[
         int, typer.Option(min=0, help="Synthetic windows per class to measure and put on the card; 0 = none.")
     ] = 1000,
+    arena: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KERNELS=BYTES", help="A TFLM arena measured on a core, as cmsis-nn-cortex-m4=12812."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of text.")] = False,
 ) -> None:
@@ -29,6 +34,7 @@ def quantize(
 
       ecg-edge quantize build/mine --out build/models/mine --version 0.2.0
     """
+    measured = dict(_arena(text) for text in arena or [])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     from ecg_edge.cli.progress import Steps
@@ -37,7 +43,7 @@ def quantize(
 
     with Steps() as steps:
         with steps.step("quantize"):
-            bundle, text = training.quantize_run(run, out, version=version, force=force)
+            bundle, text = training.quantize_run(run, out, version=version, force=force, arena_bytes=measured)
         if per_class and bundle.manifest.classes == CLASSES:
             with steps.step("measure") as progress:
                 snr_db = evaluation.SNR_DB
@@ -51,3 +57,10 @@ def quantize(
     else:
         print_result(text)
     note(f"wrote {out}: model.tflite has {len(bundle.model):,} bytes; next: ecg-edge export {out} --out firmware")
+
+
+def _arena(text: str) -> tuple[str, int]:
+    name, _, count = text.partition("=")
+    if not (name and count.isdecimal()):
+        raise EcgEdgeError(f"quantize: --arena {text!r} is not KERNELS=BYTES")
+    return name, int(count)

@@ -6,7 +6,7 @@ Composes learn, graph, runtime, report and bundle.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +39,7 @@ class Identity:
     classes: tuple[str, ...]
     version: str = "1.0.0"
     uv_per_unit: float = UV_PER_UNIT  # uV that make 1.0 at the float model's input
+    arena_bytes: dict[str, int] = field(default_factory=dict)  # measured elsewhere, per kernel set and core
 
 
 def bundle_from_keras(
@@ -136,7 +137,7 @@ def _manifest(int8: bytes, identity: Identity, training: dict[str, Any]) -> Mani
         prepare=p.to_manifest(),
         input=source,
         output=result,
-        arena_bytes=_arena(int8),
+        arena_bytes={**_arena(int8), **identity.arena_bytes},
         training=training,
         tools=_tools(),
     )

@@ -233,11 +233,21 @@ def read_run(folder: Path) -> Run:
         raise TrainingError(f"{folder} is no training run: {error}") from error
 
 
-def quantize_run(folder: Path, out: Path, *, version: str, force: bool) -> tuple[Bundle, str]:
-    """A run becomes a bundle; returns it with a report of float against int8 per class, on the validation windows."""
+def quantize_run(
+    folder: Path, out: Path, *, version: str, force: bool, arena_bytes: dict[str, int] | None = None
+) -> tuple[Bundle, str]:
+    """A run becomes a bundle; returns it with a report of float against int8 per class, on the validation windows.
+
+    Args:
+        folder: what `train` wrote.
+        out: the bundle's folder.
+        version: of the bundle.
+        force: replace a bundle that is there.
+        arena_bytes: TFLM arenas measured elsewhere, by the manifest's names of kernel set and core.
+    """
     run = read_run(folder)
     shape, classes = Shape(**run.facts["shape"]), tuple(run.facts["classes"])
-    identity = Identity(run.facts["name"], shape.fs_hz, shape.hop, classes, version)
+    identity = Identity(run.facts["name"], shape.fs_hz, shape.hop, classes, version, arena_bytes=arena_bytes or {})
     model = load_keras(folder / "model.keras")
     training = run.facts["training"]
     bundle = bundle_from_keras(model, out, identity, run.calibration, training=training, force=force)

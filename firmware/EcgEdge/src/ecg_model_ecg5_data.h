@@ -18,9 +18,9 @@ extern const unsigned int ecg_model_ecg5_data_len;
 #if defined(ESP_NN) || defined(ESP_PLATFORM)
 #define ECG_MODEL_ECG5_ARENA_SCRATCH_BYTES 22544u
 #elif defined(__ARM_FEATURE_MVE)
-#define ECG_MODEL_ECG5_ARENA_SCRATCH_BYTES 6608u
+#define ECG_MODEL_ECG5_ARENA_SCRATCH_BYTES 3056u
 #elif defined(CMSIS_NN) || defined(__arm__)
-#define ECG_MODEL_ECG5_ARENA_SCRATCH_BYTES 6608u
+#define ECG_MODEL_ECG5_ARENA_SCRATCH_BYTES 0u
 #else
 #define ECG_MODEL_ECG5_ARENA_SCRATCH_BYTES 0u
 #endif
