@@ -84,6 +84,7 @@ def test_a_virtual_board_equals_the_golden_model_over_a_whole_record(bundle: Bun
     assert report["states"]["equal_to_host"] == windows
     assert report["device"]["note"] == "virtual board on this host: not hardware"
     assert (tmp_path / "out" / "report.html").is_file()
+    assert report["sizes"]["engines"]["native"]["flash_bytes"] > report["sizes"]["model_bytes"] / 2
 
 
 @needs_wheel
