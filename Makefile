@@ -63,6 +63,7 @@ bench: .venv/.dev ## compare both engines with the golden model: make bench WIND
 model: .venv/.dev ## train the shipped ecg5 again, and write all that follows from it (a quarter of an hour)
 	$(BIN)/ecg-edge train --out build/run/ecg5 --seed 2 --force
 	$(BIN)/ecg-edge quantize build/run/ecg5 --out models/ecg5 --force $(ARENAS)
+	-$(BIN)/python tools/real_ecg.py models/ecg5 --card
 	$(BIN)/python tools/image.py
 	$(BIN)/python tools/golden.py
 

@@ -1,6 +1,6 @@
 """What a bundle says of real ECG: LUDB by measured ST and T levels, PTB-XL by diagnosis. Prints tables, writes JSON.
 
-    python tools/real_ecg.py [BUNDLE] [--out FILE]
+    python tools/real_ecg.py [BUNDLE] [--out FILE] [--card]
 
 The recordings come from ECG_EDGE_DATA (default ../shared/data) and are not part of this project: LUDB (ODC-By 1.0),
 PTB-XL (CC-BY 4.0). The model has seen none of them in training. Research use; not a medical device.
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ecg_edge.bundle import Bundle
 from ecg_edge.errors import EcgEdgeError, SignalError
 from ecg_edge.recipes.evaluation import answer
+from ecg_edge.recipes.shipping import with_metrics
 from ecg_edge.report import metrics
 from ecg_edge.report.render import DISCLAIMER, classification_text, confusion_text, text_table
 from ecg_edge.signal.record import Record, read_record
@@ -33,6 +34,7 @@ from ecg_edge.signal.windows import cut_windows
 LEADS = ("i", "ii", "iii", "avr", "avl", "avf", "v1", "v2", "v3", "v4", "v5", "v6")
 CHANGE_MV, GREY_MV = 0.1, 0.05  # DESIGN.md 1
 SINUS = ("sinus rhythm", "sinus bradycardia", "sinus tachycardia")
+LUDB_SOURCE = "LUDB, odd ids (ODC-By 1.0): windows of single leads, labelled by measured ST and T levels"
 PTBXL_GROUPS = ("NORM", "STD_", "INVT", "AFIB")
 
 
@@ -90,7 +92,7 @@ def ludb(folder: Path, bundle: Bundle) -> dict[str, Any]:
     verdicts = answer(bundle, samples).verdicts
     result = metrics.classification(truth, verdicts, CLASSES)
     groups = metrics.by_group(truth, verdicts, leads)
-    print("LUDB, odd ids (ODC-By 1.0): windows of single leads, labelled by measured ST and T levels\n")
+    print(f"{LUDB_SOURCE}\n")
     print(classification_text(result), confusion_text(result), sep="\n\n")
     rows = [[g.name, g.accuracy.total, f"{100 * g.accuracy.value:.1f} %"] for g in groups]
     print("\n" + text_table(["lead", "windows", "accuracy"], rows))
@@ -131,6 +133,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", nargs="?", default="ecg5")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    parser.add_argument(
+        "--card", action="store_true", help="put the figures of LUDB into the bundle's manifest and card"
+    )
     wanted = parser.parse_args()
     try:
         folder = data_folder()
@@ -141,6 +146,8 @@ def main() -> None:
     except EcgEdgeError as error:
         sys.exit(f"real_ecg: {error}")
     print("\n" + DISCLAIMER)
+    if wanted.card:
+        with_metrics(bundle, {"source": LUDB_SOURCE, **figures["ludb"]}, name="ludb")
     if wanted.out is not None:
         facts = {"model": bundle.manifest.name, "sha256": bundle.model_sha256, "classes": list(CLASSES), **figures}
         wanted.out.write_text(json.dumps(facts, indent=2) + "\n")

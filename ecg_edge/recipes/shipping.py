@@ -97,10 +97,10 @@ def import_keras(path: Path, calibration: Path, folder: Path, identity: Identity
     return bundle_from_keras(model, folder, identity, columns, training={"imported": path.name}, force=force)
 
 
-def with_metrics(bundle: Bundle, report: dict[str, Any]) -> Bundle:
-    """The same bundle with an evaluation's figures in its manifest and card."""
+def with_metrics(bundle: Bundle, report: dict[str, Any], *, name: str = "synthetic") -> Bundle:
+    """The same bundle with an evaluation's figures, under a name, in its manifest and card."""
     kept = ("source", "windows", "accuracy", "accuracy_ci95", "float_accuracy", "abstained", "macro_f1", "per_class")
-    metrics = {**bundle.manifest.metrics, "synthetic": {k: report[k] for k in kept if k in report}}
+    metrics = {**bundle.manifest.metrics, name: {k: report[k] for k in kept if k in report}}
     manifest = Manifest.from_json({**bundle.manifest.to_json(), "metrics": metrics})
     files: dict[str, bytes | Path] = {name: bundle.path(name).read_bytes() for name in bundle.manifest.files}
     return _write(bundle.folder, manifest, files, force=True)
