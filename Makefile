@@ -92,7 +92,7 @@ test_packages = @tools/system.sh $(TEST_PACKAGES) || test "$${ECG_STRICT:-}" != 
 
 # $(call compile,platform,output,what)
 compile = $(BIN)/uv pip compile --quiet --no-config --upgrade $(1) --python-version 3.11 --generate-hashes \
-	--default-index https://pypi.org/simple --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	--constraint requirements/constraints.txt pyproject.toml $(3) --output-file $(2)
 
 .venv/bin/python:
