@@ -59,8 +59,9 @@ def float_scores(bundle: Bundle, expected: Expected, progress: Progress) -> NDAr
     n = len(expected.columns)
     out = np.empty((n, len(bundle.manifest.classes)), dtype=np.float32)
     for at in range(0, n, CHUNK):
-        columns = expected.columns[at : at + CHUNK].astype(np.float32)
-        out[at : at + CHUNK] = interpret.run(graph, (columns - affine.zero_point) * np.float32(affine.scale))
+        columns = expected.columns[at : at + CHUNK]
+        real = interpret.float_input(columns, scale=affine.scale, zero_point=affine.zero_point)
+        out[at : at + CHUNK] = interpret.run(graph, real)
         progress(min(at + CHUNK, n), n)
     return out
 

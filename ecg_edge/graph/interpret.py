@@ -64,14 +64,14 @@ def tensors(graph: ir.Graph, windows: NDArray[Any]) -> dict[str, NDArray[Any]]:
     return values
 
 
-def float_input(quant: ir.Quant, windows: NDArray[np.int8]) -> NDArray[np.float32]:
+def float_input(windows: NDArray[np.int8], *, scale: float, zero_point: int) -> NDArray[np.float32]:
     """What the float model takes for the same windows.
 
     Args:
-        quant: of the int8 graph's input.
-        windows: (n, length, leads).
+        windows: (n, length, leads) columns, the int8 graph's input.
+        scale, zero_point: of that input.
     """
-    return ((windows.astype(np.float32) - quant.zero_point) * np.float32(quant.scale[0])).astype(np.float32)
+    return (windows.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)
 
 
 def _chunks(graph: ir.Graph, n: int) -> Iterator[slice]:

@@ -94,7 +94,7 @@ def answer(bundle: Bundle, samples_uv: NDArray[np.int16]) -> Answers:
     floats = None
     if (data := bundle.float_model) is not None:
         graph = read_graph(data, name=f"{m.name} float")
-        inputs = (columns.astype(np.float32) - m.input.zero_point) * np.float32(m.input.scale)
+        inputs = interpret.float_input(columns, scale=m.input.scale, zero_point=m.input.zero_point)
         floats = interpret.run(graph, inputs)
     verdicts = _verdicts(golden, good)
     return Answers(golden, verdicts, floats, None if floats is None else _verdicts(floats, good))

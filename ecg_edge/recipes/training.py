@@ -258,7 +258,7 @@ def compare_text(bundle: Bundle, columns: NDArray[np.int8], labels: NDArray[np.i
     """A table: recall of float and int8 per class, and what quantization cost."""
     m = bundle.manifest
     int8 = interpret.run(read_graph(bundle.model, name=m.name), columns)
-    real = (columns.astype(np.float32) - m.input.zero_point) * np.float32(m.input.scale)
+    real = interpret.float_input(columns, scale=m.input.scale, zero_point=m.input.zero_point)
     floats = interpret.run(read_graph(bundle.float_model or b"", name=f"{m.name} float"), real)
     results = [metrics.classification(labels, s.argmax(axis=1), m.classes) for s in (floats, int8)]
     rows = [

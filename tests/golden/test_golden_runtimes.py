@@ -36,9 +36,9 @@ def test_every_backend_answers_nearly_as_the_golden_interpreter(backend: str, na
     if backend in ("tflm", "tflite-runtime-ref"):
         assert got.tolist() == wanted.tolist()
     else:
-        # Other kernels round once: measured here, up to 5 steps of a softmax; a wrong layout would give dozens.
+        # Other kernels round once: measured on x86-64, 1 step of a softmax at most; a wrong layout would give dozens.
         assert got.dtype == np.int8
-        assert np.abs(got.astype(int) - wanted).max() <= 12
+        assert np.abs(got.astype(int) - wanted).max() <= 3
 
 
 @pytest.mark.parametrize("backend", ["litert", "litert-ref", "tflite-runtime"])
@@ -83,6 +83,8 @@ def test_float_windows_for_the_float_model_come_from_the_int8_ones() -> None:
     assert graph.input.quant is not None
     opened("litert", model("float"))
     windows = np.random.default_rng(1).integers(-60, 60, (20, 48, 1)).astype(np.int8)
-    floats = open_backend("litert", model("float")).run(float_input(graph.input.quant, windows))
+    quant = graph.input.quant
+    real = float_input(windows, scale=quant.scale[0], zero_point=quant.zero_point)
+    floats = open_backend("litert", model("float")).run(real)
     ints = (run(graph, windows).astype(np.float32) + 128) / 256
     assert np.abs(floats - ints).max() < 0.1

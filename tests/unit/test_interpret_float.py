@@ -33,15 +33,15 @@ def test_the_int8_twin_agrees_within_what_quantization_costs() -> None:
     whole, quantized = graph("float"), graph("conv1d")
     assert quantized.input.quant is not None
     windows = np.clip(np.rint(walks(whole, 200) / quantized.input.quant.scale[0]), -128, 127).astype(np.int8)
-    exact = run(whole, float_input(quantized.input.quant, windows))
+    quant = quantized.input.quant
+    exact = run(whole, float_input(windows, scale=quant.scale[0], zero_point=quant.zero_point))
     coarse = (run(quantized, windows).astype(np.float32) + 128) / 256
     assert np.abs(exact - coarse).mean() < 0.02  # random weights: a few percent at worst, far from a wrong layer's
     assert (exact.argmax(axis=1) == coarse.argmax(axis=1)).mean() > 0.9
 
 
 def test_float_input_is_the_real_value_of_the_quantized_window() -> None:
-    quant = ir.Quant((1 / 64,), 3, None)
-    got = float_input(quant, np.array([[-128, 3, 127]], np.int8))
+    got = float_input(np.array([[-128, 3, 127]], np.int8), scale=1 / 64, zero_point=3)
     assert got.dtype == np.float32
     assert got.tolist() == [[-131 / 64, 0.0, 124 / 64]]
 
