@@ -117,9 +117,9 @@ def render_t(b: Beats, s: Subjects, grid: Grid) -> Floats:
 
 def render_st(b: Beats, s: Subjects, slope: Floats, bend: Floats, grid: Grid) -> Floats:
     """A unit ST shift in every conducted beat, (n, length); slope and bend (n,) as in st_plateau."""
-    keep = conducted(b)
-    w = b.window[keep]
-    j = (b.r_s + s.off_s[b.window])[keep]
+    j_s = b.r_s + s.off_s[b.window]
+    keep = conducted(b) & (j_s < grid.length / grid.fs_hz + 0.1)  # later ones do not reach into the window
+    w, j = b.window[keep], j_s[keep]
     peak = (t_offset(b, s) - s.off_s[b.window])[keep]
     end = peak + 2.2 * (s.t_right_s[b.window] * (0.35 + 0.65 * b.scale))[keep]
     first, last = int(0.04 * grid.fs_hz), int(np.ceil(end.max(initial=0.1) * grid.fs_hz)) + 1

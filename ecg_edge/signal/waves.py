@@ -41,11 +41,12 @@ def render_gaussians(atoms: Atoms, grid: Grid) -> Floats:
     """Sum the atoms into (n, length) mV. Only samples within four half-widths of an atom are computed."""
     half = int(np.ceil(CUT_SIGMA * max(atoms.left_s.max(initial=0.0), atoms.right_s.max(initial=0.0)) * grid.fs_hz)) + 1
     nearest = np.round(atoms.centre_s * grid.fs_hz).astype(np.int64)
-    index = nearest[:, None] + np.arange(-half, half + 1)
-    t = (index / grid.fs_hz - atoms.centre_s[:, None]).astype(np.float32)
-    sigma = np.where(t < 0, atoms.left_s[:, None], atoms.right_s[:, None]).astype(np.float32)
-    value = atoms.height_mv[:, None].astype(np.float32) * np.exp(-0.5 * (t / sigma) ** 2)
-    return scatter(atoms.window, index, value, grid)
+    seen = (nearest + half >= 0) & (nearest - half < grid.length)
+    index = nearest[seen, None] + np.arange(-half, half + 1)
+    t = (index / grid.fs_hz - atoms.centre_s[seen, None]).astype(np.float32)
+    sides = (side[seen, None].astype(np.float32) for side in (atoms.left_s, atoms.right_s))
+    value = atoms.height_mv[seen, None].astype(np.float32) * np.exp(-0.5 * (t / np.where(t < 0, *sides)) ** 2)
+    return scatter(atoms.window[seen], index, value, grid)
 
 
 def scatter(window: Ints, index: Ints, value: NDArray[np.float32], grid: Grid) -> Floats:
