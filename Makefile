@@ -55,8 +55,9 @@ hil: .venv/.dev ## the tests on a real board: make hil URL=/dev/ttyUSB0
 	@test -n "$(URL)" || { echo "which board? make hil URL=/dev/ttyUSB0" >&2; exit 2; }
 	$(BIN)/pytest -q -m hil --device "$(URL)"
 
-bench: .venv/.dev ## compare both engines with the golden model: make bench WINDOWS=5000
+bench: .venv/.dev ## speed of the host's stages, and both engines against the golden model: make bench WINDOWS=5000
 	@tools/system.sh $(HOST_PACKAGES)
+	$(BIN)/python tools/bench_host.py --out build/bench/host.json
 	$(BIN)/ecg-edge bench ecg5 --device virtual:native --synthetic $(WINDOWS) --out build/bench/native
 	$(BIN)/ecg-edge bench ecg5 --device virtual:tflm --synthetic $(WINDOWS) --out build/bench/tflm
 
