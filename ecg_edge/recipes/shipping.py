@@ -22,7 +22,7 @@ from ecg_edge.graph.check import check
 from ecg_edge.graph.tflite import read_graph
 from ecg_edge.learn.quantize import INPUT_SCALE, float_tflite, int8_tflite, load_keras, save_keras
 from ecg_edge.report.card import card_text
-from ecg_edge.signal.prepare import Prepare, prepare, scaled_prepare
+from ecg_edge.signal.prepare import Prepare, average_log2_of, prepare, scaled_prepare
 from ecg_edge.signal.windows import read_windows
 
 UV_PER_STEP = 16.0  # of the models that we quantize
@@ -93,7 +93,7 @@ def import_keras(path: Path, calibration: Path, folder: Path, identity: Identity
     if leads != 1:
         raise BundleError(f"{path}: {leads} leads; calibration windows have 1")
     windows = read_windows(calibration, fs_hz=identity.fs_hz, length=window)
-    columns = prepare(windows.samples_uv, Prepare(average_log2=_average_log2(identity.fs_hz)))[..., None]
+    columns = prepare(windows.samples_uv, Prepare(average_log2=average_log2_of(identity.fs_hz)))[..., None]
     return bundle_from_keras(model, folder, identity, columns, training={"imported": path.name}, force=force)
 
 
@@ -124,7 +124,7 @@ def _manifest(int8: bytes, identity: Identity, training: dict[str, Any]) -> Mani
         raise BundleError(f"{identity.name}: {graph.output.shape[-1]} scores, but {len(identity.classes)} class names")
     source, result = _affine(graph.input), _affine(graph.output)
     uv_per_lsb = source.scale * identity.uv_per_unit
-    average_log2 = _average_log2(identity.fs_hz)
+    average_log2 = average_log2_of(identity.fs_hz)
     p = scaled_prepare(uv_per_lsb=uv_per_lsb, zero_point=source.zero_point, average_log2=average_log2)
     return Manifest(
         name=identity.name,
@@ -141,11 +141,6 @@ def _manifest(int8: bytes, identity: Identity, training: dict[str, Any]) -> Mani
         training=training,
         tools=_tools(),
     )
-
-
-def _average_log2(fs_hz: int) -> int:
-    """A moving average of about a second, as a power of two: 256 samples at 250 and 360 Hz, 128 at 100 Hz."""
-    return min(8, max(1, round(float(np.log2(fs_hz)))))
 
 
 def _affine(tensor: Any) -> Affine:

@@ -40,7 +40,7 @@ from ecg_edge.learn.train import EpochReport, Settings, StepReport, train
 from ecg_edge.recipes.shipping import Identity, bundle_from_keras
 from ecg_edge.report import metrics
 from ecg_edge.report.render import classification_text, text_table
-from ecg_edge.signal.prepare import Prepare, prepare
+from ecg_edge.signal.prepare import Prepare, average_log2_of, prepare
 from ecg_edge.signal.windows import Windows, labelled_windows, read_windows
 
 HELD_OUT = 0.1  # of the subjects, for validation
@@ -58,7 +58,7 @@ class Shape:
     @property
     def prepare(self) -> Prepare:
         """The preparation for this rate: averages of about a second, 16 uV a step."""
-        return Prepare(average_log2=min(8, max(1, round(float(np.log2(self.fs_hz))))))
+        return Prepare(average_log2=average_log2_of(self.fs_hz))
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,11 @@ class Prepare:
         return {**asdict(self), "fir": list(self.fir)}
 
 
+def average_log2_of(fs_hz: float) -> int:
+    """A moving average of about a second, as a power of two: 256 samples at 250 and 360 Hz, 128 at 100 Hz."""
+    return min(AVERAGE_LOG2_MAX, max(1, round(float(np.log2(fs_hz)))))
+
+
 def scaled_prepare(*, uv_per_lsb: float, zero_point: int, average_log2: int = 8) -> Prepare:
     """The preparation whose int8 steps are `uv_per_lsb` microvolts wide.
 
