@@ -106,7 +106,7 @@ def _softmax_constants(name: str, op: Softmax) -> str:
 def table_constant(name: str, op: TableOp) -> str:
     """An elementwise op as what it answers to each of the 256 inputs, by the interpreter."""
     every, answers = replace(op.input, shape=(256, 1)), replace(op.output, shape=(256, 1))
-    one = Graph(op.name, "", every, answers, (replace(op, input=every, output=answers),), ())
+    one = Graph(op.name, "", (every,), answers, (replace(op, input=every, output=answers),), ())
     values = interpret(one, np.arange(-128, 128, dtype=np.int8).reshape(1, 256, 1)).ravel()
     return ctext.array("int8_t", f"{name}_table", values.tolist(), comment=f"{type(op).__name__}, by input + 128")
 

@@ -45,6 +45,23 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Constant:
+    """Numbers of the file that an elementwise op reads beside an activation."""
+
+    name: str
+    values: Weights  # (length, channels) or (channels,); int8 or float32; read-only
+    quant: Quant | None  # None in a float graph
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the values."""
+        return tuple(self.values.shape)
+
+
+Operand = Tensor | Constant
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Conv1D:
     """out[t, o] = clamp(output_zero + requantize(bias[o] + sum over k and i of
 
@@ -75,13 +92,13 @@ class Conv1D:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DepthwiseConv1D:
-    """Conv1D in which output channel c sees input channel c alone; depth multiplier 1."""
+    """Conv1D in which output channel c sees input channel c // m alone; m = out / in is the depth multiplier."""
 
     name: str
-    input: Tensor  # (length, ch)
-    output: Tensor  # (out_length, ch)
-    weights: Weights  # (k, ch)
-    bias: Weights  # (ch,)
+    input: Tensor  # (length, in)
+    output: Tensor  # (out_length, out)
+    weights: Weights  # (k, out)
+    bias: Weights  # (out,)
     stride: int
     dilation: int
     padding: Padding
@@ -202,6 +219,22 @@ class Logistic:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tanh:
+    """Hyperbolic tangent, element by element. The output's scale is 1/128 and its zero point 0, always.
+
+    d = in - input_zero gives -128 at d <= -radius and 127 at d >= radius; between, it is requantized to Q4.27 first.
+    """
+
+    name: str
+    input: Tensor
+    output: Tensor
+    multiplier: int
+    shift: int
+    radius: int
+    input_zero: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Relu:
     """A clamp that stands alone; fused ones live in the op before.
 
@@ -221,16 +254,32 @@ class Relu:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Requantize:
+    """QUANTIZE of int8 to int8: another scale and zero point for the same numbers, saturated at int8."""
+
+    name: str
+    input: Tensor
+    output: Tensor
+    multiplier: int
+    shift: int
+    input_zero: int
+    output_zero: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Add:
-    """Sum of two tensors of one shape (a residual connection).
+    """Sum of two operands (a residual connection).
+
+    Operands have one shape, or one of them is (channels,) and counts for every column of the other; one at least is a
+    Tensor.
 
     a = requantize((input - input_zero) << left_shift, input_multiplier, input_shift), b the same of `other`;
     out = clamp(output_zero + requantize(a + b, output_multiplier, output_shift)).
     """
 
     name: str
-    input: Tensor
-    other: Tensor
+    input: Operand
+    other: Operand
     output: Tensor
     activation: Activation
     left_shift: int
@@ -248,6 +297,76 @@ class Add:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sub:
+    """Add with a - b in place of a + b."""
+
+    name: str
+    input: Operand
+    other: Operand
+    output: Tensor
+    activation: Activation
+    left_shift: int
+    input_multiplier: int
+    input_shift: int
+    input_zero: int
+    other_multiplier: int
+    other_shift: int
+    other_zero: int
+    output_multiplier: int
+    output_shift: int
+    output_zero: int
+    act_min: int
+    act_max: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mul:
+    """Product of two operands, shaped as those of Add (a squeeze-excite's gate is one of (channels,)).
+
+    out = clamp(output_zero + requantize((input - input_zero) * (other - other_zero), multiplier, shift)).
+    """
+
+    name: str
+    input: Operand
+    other: Operand
+    output: Tensor
+    activation: Activation
+    multiplier: int
+    shift: int
+    input_zero: int
+    other_zero: int
+    output_zero: int
+    act_min: int
+    act_max: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Concat:
+    """Channels of several tensors of one length side by side, or vectors end to end. All have one quantization."""
+
+    name: str
+    inputs: tuple[Tensor, ...]  # each (length, channels), or each (features,)
+    output: Tensor
+
+    @property
+    def input(self) -> Tensor:
+        """The first one."""
+        return self.inputs[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pad:
+    """Columns of the zero point before and after; where a convolution alone reads them, they are its own padding."""
+
+    name: str
+    input: Tensor  # (length, channels)
+    output: Tensor  # (before + length + after, channels)
+    before: int
+    after: int
+    value: int  # the input's zero point
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Reshape:
     """The same numbers in the same order under another (length, channels): where an op after it needs the new shape."""
 
@@ -256,16 +375,45 @@ class Reshape:
     output: Tensor
 
 
-Op = Conv1D | DepthwiseConv1D | MaxPool1D | AveragePool1D | Mean | Dense | Softmax | Logistic | Relu | Add | Reshape
+Table = Relu | Requantize | Logistic | Tanh  # any function of one int8
+Binary = Add | Sub | Mul
+Op = (
+    Conv1D
+    | DepthwiseConv1D
+    | MaxPool1D
+    | AveragePool1D
+    | Mean
+    | Dense
+    | Softmax
+    | Table
+    | Binary
+    | Concat
+    | Pad
+    | Reshape
+)
+
+
+def inputs_of(op: Op) -> tuple[Tensor, ...]:
+    """The activations that an op reads, in its own order; constants are not among them."""
+    if isinstance(op, Concat):
+        return op.inputs
+    if isinstance(op, Add | Sub | Mul):
+        return tuple(operand for operand in (op.input, op.other) if isinstance(operand, Tensor))
+    return (op.input,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """Ops in the order they run. `ops[i].input` is the graph's input or the output of an earlier op."""
+    """Ops in the order they run: each reads graph inputs or outputs of earlier ops."""
 
     name: str
     sha256: str  # hex, of the `.tflite` bytes
-    input: Tensor  # (length, leads)
+    inputs: tuple[Tensor, ...]  # the first one is the signal, (length, leads)
     output: Tensor  # (classes,)
     ops: tuple[Op, ...]
     tflite_ops: tuple[str, ...]  # distinct operators of the file, dropped ones included: what a TFLM resolver must hold
+
+    @property
+    def input(self) -> Tensor:
+        """The signal, (length, leads)."""
+        return self.inputs[0]

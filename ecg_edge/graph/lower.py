@@ -37,7 +37,7 @@ def lower(raw: RawModel, *, name: str) -> ir.Graph:
     return ir.Graph(
         name=name,
         sha256=raw.sha256,
-        input=graph_input,
+        inputs=(graph_input,),
         output=ctx.hold(raw.outputs[0]),
         ops=tuple(ctx.ops),
         tflite_ops=tuple(dict.fromkeys(op.code for op in raw.ops)),

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 
 from ..errors import GraphError, UnsupportedOpError
 from .ir import (
-    Add,
     AveragePool1D,
     Conv1D,
     Dense,
@@ -27,7 +26,6 @@ from .ir import (
     Mean,
     Op,
     Relu,
-    Reshape,
     Softmax,
     Tensor,
 )
@@ -210,7 +208,7 @@ def _split(graph: Graph) -> tuple[list[LineOp | TableOp], Mean | Tensor, tuple[H
         else:
             if isinstance(op, TableOp) and not time:
                 raise UnsupportedOpError(f"{_label(op)} on the input", index, supported=SUPPORTED)
-            assert not isinstance(op, Add | Reshape), "_check_chain refused it"
+            assert isinstance(op, LineOp | TableOp), "_check_chain refused it"
             if isinstance(op, AveragePool1D) and op.pad_before + op.pad_after:
                 raise UnsupportedOpError(f"{_label(op)} with SAME padding", index, supported=SUPPORTED)
             time.append(op)

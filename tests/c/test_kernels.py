@@ -76,7 +76,7 @@ def assert_softmax(shim: ctypes.CDLL, rows: NDArray[np.int8], scale: float) -> N
     source, out = (Tensor(name, (classes, 1), "int8", Quant((scale,), 0, None)) for name in ("in", "out"))
     vector, scores = Tensor("in", (1, classes), "int8", source.quant), Tensor("out", (1, classes), "int8", out.quant)
     parameters = softmax_parameters(1.0, scale)
-    graph = Graph("softmax", "", vector, scores, (Softmax("softmax1", vector, scores, 1.0, *parameters),), ())
+    graph = Graph("softmax", "", (vector,), scores, (Softmax("softmax1", vector, scores, 1.0, *parameters),), ())
     wanted = run(graph, rows[:, None, :])
     got = np.empty_like(rows)
     multiplier, shift, diff_min = parameters

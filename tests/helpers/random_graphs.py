@@ -66,7 +66,7 @@ def random_graph(seed: int) -> Graph:
         out = _tensor("scores", build.tensor.shape, -128)
         parameters = softmax_parameters(1.0, float(random.uniform(0.005, 0.6)))
         build.add(Softmax("softmax1", build.tensor, out, 1.0, *parameters))
-    return Graph(f"random{seed}", f"{seed:064x}", source, build.tensor, tuple(build.ops), ())
+    return Graph(f"random{seed}", f"{seed:064x}", (source,), build.tensor, tuple(build.ops), ())
 
 
 def _conv(build: Builder) -> None:

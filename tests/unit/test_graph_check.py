@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_a_dense_with_a_scale_for_each_output_is_refused_with_the_way_out() -> N
 
 def test_a_single_float_tensor_in_an_int8_graph_is_found() -> None:
     g = graph("conv1d")
-    conv, after = g.ops[0], g.ops[1]
+    conv, after = g.ops[0], cast(Any, g.ops[1])
     odd = replace(conv.output, dtype="float32")
     changed: tuple[Any, ...] = (replace(conv, output=odd), replace(after, input=odd), *g.ops[2:])
     with pytest.raises(GraphError, match="float32; quantize"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -75,9 +76,9 @@ def test_an_op_without_column_steps_is_named(name: str, op: str) -> None:
 
 def test_a_graph_too_long_for_the_counters_is_refused() -> None:
     graph = graph_of("bench_a")
-    first = replace(graph.ops[0], input=Tensor(graph.input.name, (40000, 1), "int8", graph.input.quant))
+    first: Any = replace(cast(Any, graph.ops[0]), input=Tensor(graph.input.name, (40000, 1), "int8", graph.input.quant))
     with pytest.raises(GraphError, match="at most 32767 a dimension"):
-        make_plan(replace(graph, input=first.input, ops=(first, *graph.ops[1:])), hop=40000)
+        make_plan(replace(graph, inputs=(first.input,), ops=(first, *graph.ops[1:])), hop=40000)
 
 
 def test_the_state_of_the_benchmark_model_stays_below_the_prototypes_1360_bytes() -> None:

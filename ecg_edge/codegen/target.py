@@ -1,0 +1,50 @@
+"""What native code is generated for: a core, and whether speed or size counts. Layer: codegen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import EcgEdgeError
+
+Opt = Literal["speed", "size"]
+Kernels = Literal["portable", "thumb1", "dsp", "mve", "host"]
+
+# Core -> kernels. A core that is not listed runs the portable ones.
+CORES: dict[str, Kernels] = {
+    "portable": "portable",
+    "cortex-m0": "thumb1",
+    "cortex-m0plus": "thumb1",
+    "cortex-m3": "portable",
+    "cortex-m4": "dsp",
+    "cortex-m7": "dsp",
+    "cortex-m33": "dsp",
+    "cortex-m55": "mve",
+    "host": "host",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A core and what counts there."""
+
+    core: str = "portable"
+    opt: Opt = "size"
+
+    @property
+    def kernels(self) -> Kernels:
+        """The kernel set: firmware/EcgEdge/src/ecg_ops_<kernels>.h."""
+        return CORES[self.core]
+
+
+def find_target(core: str, opt: str) -> Target:
+    """A target by its names.
+
+    Raises:
+        EcgEdgeError: no such core, or neither speed nor size; says which there are.
+    """
+    if core not in CORES:
+        raise EcgEdgeError(f"no core {core!r}; there are: {', '.join(CORES)}")
+    if opt == "speed" or opt == "size":
+        return Target(core, opt)
+    raise EcgEdgeError(f"no optimization {opt!r}; there are: speed, size")
