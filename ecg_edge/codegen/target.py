@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from ..errors import EcgEdgeError
 
@@ -45,6 +45,6 @@ def find_target(core: str, opt: str) -> Target:
     """
     if core not in CORES:
         raise EcgEdgeError(f"no core {core!r}; there are: {', '.join(CORES)}")
-    if opt == "speed" or opt == "size":
-        return Target(core, opt)
-    raise EcgEdgeError(f"no optimization {opt!r}; there are: speed, size")
+    if opt not in get_args(Opt):
+        raise EcgEdgeError(f"no optimization {opt!r}; there are: {', '.join(get_args(Opt))}")
+    return Target(core, cast(Opt, opt))

@@ -377,20 +377,8 @@ class Reshape:
 
 Table = Relu | Requantize | Logistic | Tanh  # any function of one int8
 Binary = Add | Sub | Mul
-Op = (
-    Conv1D
-    | DepthwiseConv1D
-    | MaxPool1D
-    | AveragePool1D
-    | Mean
-    | Dense
-    | Softmax
-    | Table
-    | Binary
-    | Concat
-    | Pad
-    | Reshape
-)
+Line = Conv1D | DepthwiseConv1D | MaxPool1D | AveragePool1D  # slides over time
+Op = Line | Table | Binary | Mean | Dense | Softmax | Concat | Pad | Reshape
 
 
 def inputs_of(op: Op) -> tuple[Tensor, ...]:
