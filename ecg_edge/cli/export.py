@@ -1,4 +1,4 @@
-"""`ecg-edge export`: write the firmware folder of a bundle. Layer: cli."""
+"""`ecg-edge export`: write the firmware folder of a bundle, or the native engine of a bare .tflite. Layer: cli."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ecg_edge.cli.output import note, print_json, print_result
+from ecg_edge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
     from ecg_edge.codegen.project import ExportReport
@@ -21,17 +22,36 @@ class Engine(StrEnum):
     tflm = "tflm"
 
 
+class Opt(StrEnum):
+    """What --opt takes."""
+
+    speed = "speed"
+    size = "size"
+
+
 def export(
-    bundle: Annotated[
-        list[str], typer.Argument(help="A shipped bundle's name, or a bundle's folder; several make one image.")
-    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")],
+    bundle: Annotated[
+        list[str] | None, typer.Argument(help="A shipped bundle's name, or a bundle's folder; several make one image.")
+    ] = None,
     engine: Annotated[
         Engine, typer.Option(help="native: generated C, needs nothing else. tflm: TensorFlow Lite Micro.")
     ] = Engine.native,
     board: Annotated[
         str | None, typer.Option(metavar="NAME", help="Check that it fits this board, and name the image after it.")
     ] = None,
+    tflite: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A full-int8 .tflite in place of a bundle: its engine alone.")
+    ] = None,
+    core: Annotated[
+        str | None, typer.Option(metavar="CORE", help="Write native code for it, as cortex-m4; the board's, or any.")
+    ] = None,
+    opt: Annotated[Opt, typer.Option(help="What native code is written for.")] = Opt.size,
+    name: Annotated[str | None, typer.Option(help="With --tflite: a C identifier; the file's name without it.")] = None,
+    hop: Annotated[
+        int | None, typer.Option(help="With --tflite: columns between windows of a stream; a whole window.")
+    ] = None,
+    fs: Annotated[int | None, typer.Option(help="With --tflite: the model's rate in Hz; 250.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older export.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of text.")] = False,
 ) -> None:
@@ -46,12 +66,23 @@ def export(
       ecg-edge export ecg5 --out firmware --board nano33ble --engine tflm --force
 
       ecg-edge export ecg5 build/models/mine --out firmware --json
+
+      ecg-edge export --tflite mine.tflite --core cortex-m4 --opt speed --out engine
     """
+    if tflite is not None:
+        if bundle or board or engine is not Engine.native:
+            raise EcgEdgeError(f"{tflite}: --tflite is exported alone, for the native engine, and checks no board")
+        _export_bare(tflite, out, core=core, opt=opt.value, name=name, hop=hop, fs=fs, force=force, json=json)
+        return
+    if not bundle:
+        raise EcgEdgeError("what to export? a shipped bundle's name, a bundle's folder, or --tflite FILE")
+    if (name, hop, fs) != (None, None, None):
+        raise EcgEdgeError("--name, --hop and --fs go with --tflite; a bundle's manifest says them")
     from ecg_edge.bundle import Bundle
     from ecg_edge.recipes.firmware import export as export_firmware
 
     bundles = [Bundle.load(name) for name in bundle]
-    report = export_firmware(bundles, out, engine=engine.value, board=board, force=force)
+    report = export_firmware(bundles, out, engine=engine.value, board=board, core=core, opt=opt.value, force=force)
     if json:
         print_json(report.to_json())
         return
@@ -63,6 +94,30 @@ def export(
     print_result(
         f"{report.out}: {len(report.files)} files. Copy {report.out}/EcgEdge into your Arduino libraries folder."
     )
+
+
+def _export_bare(
+    tflite: Path,
+    out: Path,
+    *,
+    core: str | None,
+    opt: str,
+    name: str | None,
+    hop: int | None,
+    fs: int | None,
+    force: bool,
+    json: bool,
+) -> None:
+    from ecg_edge.codegen.bare import FS_HZ, export_bare
+    from ecg_edge.codegen.target import PORTABLE, find_target
+
+    target = find_target(core or PORTABLE.core, opt)
+    report = export_bare(tflite, out, target=target, name=name, hop=hop, fs_hz=FS_HZ if fs is None else fs, force=force)
+    if json:
+        print_json(report.to_json())
+        return
+    print_result(f"{report.name}, sha256 {report.sha256[:12]}, for {report.core}, {report.opt}. {report.stream_note}")
+    print_result(f"{report.out}: {len(report.files)} files. cc -std=c99 -O2 -c {report.out}/*.c compiles them.")
 
 
 def _table(report: ExportReport) -> str:

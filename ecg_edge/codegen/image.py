@@ -16,6 +16,7 @@ from ..graph.tflite import read_graph
 from . import ctext
 from .native import buffer_bytes, native_source
 from .selftest import Preparation, SelfTest, make_selftests
+from .target import PORTABLE, Target
 from .template import render
 from .tflm import Arena, arena, resolver_methods
 
@@ -84,7 +85,12 @@ def require_engine(model: Model, engine: str) -> None:
 
 
 def image_files(
-    models: Sequence[Model], *, engine: str, board: str, make_preparation: MakePreparation
+    models: Sequence[Model],
+    *,
+    engine: str,
+    board: str,
+    make_preparation: MakePreparation,
+    target: Target = PORTABLE,
 ) -> dict[str, str]:
     """Every generated file of an image: name in src/ -> text. The same models give the same bytes."""
     contexts = [_context(model, make_preparation(model.bundle.manifest.prepare)) for model in models]
@@ -128,7 +134,7 @@ def _context(model: Model, preparation: Preparation) -> dict[str, Any]:
         "input_zero": manifest.input.zero_point,
         "output_scale": ctext.float32(manifest.output.scale),
         "output_zero": manifest.output.zero_point,
-        "native": _native_context(model.plan),
+        "native": native_context(model.plan),
         "refusal": model.refusal,
         "arena": model.arena,
         "resolver": resolver_methods(model.graph),
@@ -138,7 +144,8 @@ def _context(model: Model, preparation: Preparation) -> dict[str, Any]:
     }
 
 
-def _native_context(plan: Plan | None) -> dict[str, Any] | None:
+def native_context(plan: Plan | None) -> dict[str, Any] | None:
+    """What model.h.j2 is told of a plan."""
     if plan is None:
         return None
     return {

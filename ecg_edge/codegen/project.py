@@ -20,6 +20,7 @@ from ..files import replacing_folder, write_json
 from .budget import Limits, Need, native_need, require_room, tflm_need
 from .image import ENGINES, MakePreparation, Model, image_files, read_model, require_engine
 from .native import stream_note
+from .target import PORTABLE, Target
 from .template import render
 
 MANIFEST = "manifest.json"
@@ -77,6 +78,7 @@ def export(
     make_preparation: MakePreparation,
     board: str = "generic",
     limits: Limits | None = None,
+    target: Target = PORTABLE,
     force: bool = False,
 ) -> ExportReport:
     """Write the firmware folder of one image, whole or not at all.
@@ -88,6 +90,7 @@ def export(
         make_preparation: prepare parameters -> the function, for the self-test's answers.
         board: what the image calls itself.
         limits: what the board has; None: not checked.
+        target: what the native engine is written for.
         force: replace an older export.
 
     Raises:
@@ -104,10 +107,10 @@ def export(
     needs = [need for need in (native_need(models), tflm_need(models)) if need is not None]
     if limits is not None:
         require_room(next(need for need in needs if need.engine == engine), limits)
-    generated = image_files(models, engine=engine, board=board, make_preparation=make_preparation)
+    generated = image_files(models, engine=engine, board=board, make_preparation=make_preparation, target=target)
     reports = tuple(_model_report(model, engine) for model in models)
     with replacing_folder(out, force=force, marker=MANIFEST) as folder:
-        files = _write_folder(folder, generated, models, engine=engine, board=board)
+        files = _write_folder(folder, generated, models, engine=engine, board=board, target=target)
     return ExportReport(str(out), engine, board, reports, tuple(needs), limits, files)
 
 
@@ -141,7 +144,7 @@ def is_generated(name: str) -> bool:
 
 
 def _write_folder(
-    folder: Path, generated: dict[str, str], models: list[Model], *, engine: str, board: str
+    folder: Path, generated: dict[str, str], models: list[Model], *, engine: str, board: str, target: Target
 ) -> tuple[str, ...]:
     content = {f"{LIBRARY}/{name}": data for name, data in library_files().items()}
     content |= {f"{LIBRARY}/src/{name}": text.encode() for name, text in generated.items()}
@@ -152,17 +155,21 @@ def _write_folder(
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(content.items())}
-    write_json(folder / MANIFEST, _manifest(models, hashes, engine=engine, board=board))
+    write_json(folder / MANIFEST, _manifest(models, hashes, engine=engine, board=board, target=target))
     return (*hashes, MANIFEST)
 
 
-def _manifest(models: list[Model], hashes: dict[str, str], *, engine: str, board: str) -> dict[str, Any]:
+def _manifest(
+    models: list[Model], hashes: dict[str, str], *, engine: str, board: str, target: Target
+) -> dict[str, Any]:
     return {
         "format": 1,
         "kind": "ecg-edge firmware",
         "generator": f"ecg-edge {__version__}",
         "engine": engine,
         "board": board,
+        "core": target.core,
+        "opt": target.opt,
         "models": [
             {"name": model.name, "version": model.bundle.manifest.version, "sha256": model.graph.sha256}
             for model in models

@@ -37,6 +37,9 @@ class Target:
         return CORES[self.core]
 
 
+PORTABLE = Target()
+
+
 def find_target(core: str, opt: str) -> Target:
     """A target by its names.
 

@@ -12,6 +12,7 @@ from ecg_edge.codegen import project
 from ecg_edge.codegen.budget import Limits
 from ecg_edge.codegen.image import image_files, read_model
 from ecg_edge.codegen.selftest import Preparation
+from ecg_edge.codegen.target import CORES, PORTABLE, find_target
 from ecg_edge.device.boards import find_board
 from ecg_edge.signal.prepare import Prepare, prepare
 
@@ -24,6 +25,8 @@ def export(
     *,
     engine: str = "native",
     board: str | None = None,
+    core: str | None = None,
+    opt: str = "size",
     force: bool = False,
 ) -> project.ExportReport:
     """Write the firmware folder of a bundle, or of an image of several.
@@ -33,10 +36,12 @@ def export(
         out: the folder.
         engine: "native" or "tflm".
         board: name of a board of boards.toml; None: no board's limits are checked.
+        core: what the native engine is written for; None: the board's core, where it is one of CORES.
+        opt: whether speed or size counts there.
         force: replace an older export.
 
     Raises:
-        EcgEdgeError: see `codegen.project.export`; or no such board.
+        EcgEdgeError: see `codegen.project.export`; or no such board or core.
     """
     bundles = [bundle] if isinstance(bundle, Bundle) else list(bundle)
     limits = None if board is None else board_limits(board)
@@ -47,6 +52,7 @@ def export(
         make_preparation=make_preparation,
         board=board or "generic",
         limits=limits,
+        target=find_target(core if core is not None else core_of(board), opt),
         force=force,
     )
 
@@ -55,6 +61,16 @@ def shipped_image() -> dict[str, str]:
     """The generated files that lie in firmware/EcgEdge/src, so that the library builds as it is: name -> text."""
     models = [read_model(Bundle.load(SHIPPED_MODEL))]
     return image_files(models, engine="native", board="generic", make_preparation=make_preparation)
+
+
+def core_of(board: str | None) -> str:
+    """The core to write the native engine for, if nobody says: portable where the board has none of CORES.
+
+    Raises:
+        DeviceError: no board of that name.
+    """
+    core = "" if board is None else find_board(board).core.removesuffix("f")  # of a core with an FPU
+    return core if core in CORES else PORTABLE.core
 
 
 def make_preparation(parameters: dict[str, Any]) -> Preparation:
