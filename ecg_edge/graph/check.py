@@ -1,11 +1,13 @@
 """The executable definition of a legal graph; everything later trusts it. Layer: graph.
 
 A graph is legal when
-1. it has ops, each reads tensors computed before it, and each result is read later or is the graph's output;
-2. the input is (length, leads), and the output has lost its time: (classes,) or (1, classes);
-3. every activation is int8 (or, for a float graph, float32), weights and biases fit their ops, shapes follow from them;
+1. it has ops, each reads tensors computed before it, and each input and result is read later or is the graph's output;
+2. the first input is (length, leads), and the output has lost its time: (classes,) or (1, classes);
+3. every activation and constant is int8 (or, for a float graph, float32), weights and biases fit their ops, shapes
+   follow from them;
 4. zero points and bounds are int8 with act_min <= act_max, multipliers are 0 .. 2**31 - 1, shifts -31 .. 30;
-5. no accumulator can leave int32, whatever the input, nor after the left shift of its requantization;
+5. no accumulator can leave int32, whatever the input: not with the input's zero point taken from each value nor from
+   the bias beforehand, not after the left shift of its requantization, and not with the output's zero point added;
 6. a Dense has one scale for all its weights: older TFLM copies (Arduino's among them) ignore the others, silently.
 
 What the reader has checked already (operators, batch 1, fixed shapes, scales, quantization of softmax) is not repeated.
@@ -39,7 +41,7 @@ def check(graph: ir.Graph, *, int8: bool, dense_per_channel: bool = False) -> No
     """
     _check_wiring(graph)
     dtype: ir.DType = "int8" if int8 else "float32"
-    for tensor in (graph.input, *(op.output for op in graph.ops)):
+    for tensor in (*graph.inputs, *(op.output for op in graph.ops)):
         if tensor.dtype != dtype:
             advice = "quantize the model to full int8 first" if int8 else "the float model is wanted here"
             raise GraphError(f"{graph.name}: tensor {tensor.name!r} is {tensor.dtype}; {advice}")
@@ -59,9 +61,14 @@ def _check_wiring(graph: ir.Graph) -> None:
         raise GraphError(f"{graph.name}: input has shape {graph.input.shape}; expected (length, leads)")
     if len(graph.output.shape) != 1 and graph.output.shape[0] != 1:
         raise GraphError(f"{graph.name}: output has shape {graph.output.shape}; expected (classes,): no op ends time")
-    known, unread = {graph.input.name: graph.input}, {graph.input.name}
+    known = {tensor.name: tensor for tensor in graph.inputs}
+    unread = set(known)
+    if len(known) != len(graph.inputs):
+        raise GraphError(f"{graph.name}: two of its inputs have one name")
     for op in graph.ops:
-        for source in (op.input, *((op.other,) if isinstance(op, ir.Add) else ())):
+        if not ir.inputs_of(op):
+            raise GraphError(f"{graph.name}: {op.name} reads no tensor")
+        for source in ir.inputs_of(op):
             if known.get(source.name) != source:
                 raise GraphError(f"{graph.name}: {op.name} reads tensor {source.name!r}, which nothing before it gives")
             unread.discard(source.name)
@@ -87,7 +94,14 @@ class _Judge:
     def shapes(self) -> None:
         """Rule 3: the output's shape follows from the input's and the parameters."""
         op = self._op
-        source, out = op.input.shape, op.output.shape
+        out = op.output.shape
+        if isinstance(op, ir.Add | ir.Sub | ir.Mul):
+            self._operands(op)
+            return
+        if isinstance(op, ir.Concat):
+            self._parts(op)
+            return
+        source = op.input.shape
         if isinstance(op, ir.Conv1D | ir.DepthwiseConv1D | ir.MaxPool1D | ir.AveragePool1D):
             self._sliding(op)
         elif isinstance(op, ir.Dense):
@@ -96,11 +110,32 @@ class _Judge:
         elif isinstance(op, ir.Mean):
             if out != source[1:] or len(source) != 2:
                 self.fail(f"gives {out} from {source}; expected the channels")
+        elif isinstance(op, ir.Pad):
+            if min(op.before, op.after) < 0 or len(source) != 2 or out != (op.before + source[0] + op.after, source[1]):
+                self.fail(f"gives {out} from {source} with {op.before} columns before and {op.after} after")
         elif isinstance(op, ir.Reshape):
             if np.prod(out) != np.prod(source):
                 self.fail(f"gives {out} from {source}: another number of values")
-        elif out != source or (isinstance(op, ir.Add) and op.other.shape != source):
+        elif out != source:
             self.fail(f"gives {out} from {source}; expected one shape")
+
+    def _operands(self, op: ir.Binary) -> None:
+        """One shape, or (channels,) on one side."""
+        sides, out = (op.input.shape, op.other.shape), op.output.shape
+        if out not in sides or any(shape not in (out, out[-1:]) for shape in sides):
+            self.fail(f"gives {out} from {sides[0]} and {sides[1]}; expected one shape, or the channels of the other")
+        for operand in (op.input, op.other):
+            if isinstance(operand, ir.Constant) and operand.values.dtype != op.output.dtype:
+                self.fail(f"reads {operand.name!r}, {operand.values.dtype} numbers; expected {op.output.dtype}")
+
+    def _parts(self, op: ir.Concat) -> None:
+        """One length, and the sum of the channels."""
+        shapes = [part.shape for part in op.inputs]
+        out = op.output.shape
+        if any(shape[:-1] != out[:-1] for shape in shapes) or sum(shape[-1] for shape in shapes) != out[-1]:
+            self.fail(f"gives {out} from {', '.join(map(str, shapes))}; expected one length, and all channels")
+        if any(part.quant != op.output.quant for part in op.inputs):
+            self.fail("joins tensors of several quantizations; expected the output's")
 
     def _sliding(self, op: ir.Conv1D | ir.DepthwiseConv1D | ir.MaxPool1D | ir.AveragePool1D) -> None:
         source, out = op.input.shape, op.output.shape
@@ -110,8 +145,9 @@ class _Judge:
         else:
             channels, taps = op.bias.size, op.weights.shape[0 if isinstance(op, ir.DepthwiseConv1D) else 1]
             dilation = op.dilation
-            wanted = (taps, source[-1]) if isinstance(op, ir.DepthwiseConv1D) else (channels, taps, source[-1])
-            if op.weights.shape != wanted or op.bias.shape != (channels,):
+            depthwise = isinstance(op, ir.DepthwiseConv1D)
+            wanted = (taps, channels) if depthwise else (channels, taps, source[-1])
+            if op.weights.shape != wanted or op.bias.shape != (channels,) or (depthwise and channels % source[-1]):
                 self.fail(f"has weights {op.weights.shape} and bias {op.bias.shape} for {source} -> {out}")
         if min(taps, dilation, op.stride) < 1 or min(op.pad_before, op.pad_after) < 0:
             self.fail(
@@ -126,7 +162,7 @@ class _Judge:
     def integers(self) -> None:
         """Rules 4 and 5."""
         op: Any = self._op
-        for field in ("input_zero", "other_zero", "output_zero", "act_min", "act_max"):
+        for field in ("input_zero", "other_zero", "output_zero", "act_min", "act_max", "value"):
             if not -128 <= getattr(op, field, 0) <= 127:
                 self.fail(f"has {field} {getattr(op, field)}; limits: -128..127")
         if getattr(op, "act_min", 0) > getattr(op, "act_max", 0):
@@ -134,20 +170,27 @@ class _Judge:
         if isinstance(op, _WEIGHTED):
             self._weights(op)
         elif isinstance(op, ir.Mean):
-            self._scaling("", op.multiplier, op.shift, op.input.shape[0] * 255)
-        elif isinstance(op, ir.Relu):
-            self._scaling("", op.multiplier, op.shift, 255)
-        elif isinstance(op, ir.Add):
-            reach = 255 << op.left_shift
-            self._scaling("input_", op.input_multiplier, op.input_shift, reach)
-            self._scaling("other_", op.other_multiplier, op.other_shift, reach)
-            self._scaling("output_", op.output_multiplier, op.output_shift, reach)
+            self._scaling("", op.multiplier, op.shift, op.input.shape[0] * _farthest(op.input_zero))
+        elif isinstance(op, ir.Relu | ir.Requantize):
+            self._scaling("", op.multiplier, op.shift, _farthest(op.input_zero))
+        elif isinstance(op, ir.Mul):
+            self._scaling("", op.multiplier, op.shift, _farthest(op.input_zero) * _farthest(op.other_zero))
+        elif isinstance(op, ir.Add | ir.Sub):
+            self._sum(op)
         elif isinstance(op, ir.Softmax):
             self._scaling("", op.multiplier, min(op.shift, _SHIFT_MAX), 0)
             if op.diff_min << op.shift < -_INT32_MAX:
                 self.fail(f"has diff_min {op.diff_min} and shift {op.shift}: past int32")
-        elif isinstance(op, ir.Logistic):
+        elif isinstance(op, ir.Logistic | ir.Tanh):
             self._scaling("", op.multiplier, op.shift, min(op.radius, 255))
+
+    def _sum(self, op: ir.Add | ir.Sub) -> None:
+        if not 0 <= op.left_shift <= _SHIFT_MAX:
+            self.fail(f"has left_shift {op.left_shift}; limits: 0..{_SHIFT_MAX}")
+        reach = self._scaling(
+            "input_", op.input_multiplier, op.input_shift, _farthest(op.input_zero) << op.left_shift
+        ) + self._scaling("other_", op.other_multiplier, op.other_shift, _farthest(op.other_zero) << op.left_shift)
+        self._scaling("output_", op.output_multiplier, op.output_shift, reach)
 
     def _weights(self, op: _WEIGHTED) -> None:
         channels = op.bias.size
@@ -156,21 +199,31 @@ class _Judge:
         allowed = (1, channels) if isinstance(op, ir.Dense) else (channels,)
         if op.multipliers.size not in allowed or op.shifts.shape != op.multipliers.shape:
             self.fail(f"has {op.multipliers.size} multipliers for {channels} channels")
-        weights = op.weights.T if isinstance(op, ir.DepthwiseConv1D) else op.weights
-        rows = np.abs(weights.reshape(channels, -1).astype(np.int64))
-        # The farthest that an input lies from its zero point, and the bias, both at their worst sign.
-        farthest = max(127 - op.input_zero, op.input_zero + 128)
-        reach = rows.sum(axis=1) * farthest + np.abs(op.bias.astype(np.int64))
+        weights = (op.weights.T if isinstance(op, ir.DepthwiseConv1D) else op.weights).reshape(channels, -1)
+        # The sum of magnitudes without an array of wide ones: positive weights less negative ones.
+        size = np.maximum(weights, 0).sum(axis=1, dtype=np.int64) - np.minimum(weights, 0).sum(axis=1, dtype=np.int64)
+        bias = op.bias.astype(np.int64)
+        folded = np.abs(bias - op.input_zero * weights.sum(axis=1, dtype=np.int64)) + 128 * size
+        reach = np.maximum(size * _farthest(op.input_zero) + np.abs(bias), folded)
         for channel in range(channels):
             unit = channel if op.multipliers.size > 1 else 0
             where = f"channel {channel} "
             self._scaling(where, int(op.multipliers[unit]), int(op.shifts[unit]), int(reach[channel]))
 
-    def _scaling(self, what: str, multiplier: int, shift: int, reach: int) -> None:
-        """One requantization of accumulators of at most `reach` in magnitude."""
+    def _scaling(self, what: str, multiplier: int, shift: int, reach: int) -> int:
+        """One requantization of accumulators of at most `reach` in magnitude; returns the most that it gives."""
         if not 0 <= multiplier <= _INT32_MAX:
             self.fail(f"has {what}multiplier {multiplier}; limits: 0..{_INT32_MAX}")
         if not _SHIFT_MIN <= shift <= _SHIFT_MAX:
             self.fail(f"has {what}shift {shift}; limits: {_SHIFT_MIN}..{_SHIFT_MAX}")
         if reach << max(shift, 0) > _INT32_MAX:
             self.fail(f"{what}accumulates up to {reach}, shifted left by {max(shift, 0)}: past int32")
+        most = (((reach << max(shift, 0)) * multiplier >> 31) + 1 >> max(-shift, 0)) + 1
+        if most + 128 > _INT32_MAX:
+            self.fail(f"{what}gives up to {most}, and its zero point brings that past int32")
+        return most
+
+
+def _farthest(zero: int) -> int:
+    """The farthest that an int8 lies from a zero point."""
+    return max(127 - zero, zero + 128)

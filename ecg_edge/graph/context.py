@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -10,16 +12,19 @@ from numpy.typing import NDArray
 
 from ..errors import GraphError
 from . import quant
-from .ir import Activation, DType, Op, Quant, Reshape, Tensor
+from .ir import Activation, Constant, DType, Op, Operand, Pad, Quant, Reshape, Tensor
 from .raw import RawModel, RawOp, RawTensor
 
 _DTYPES: dict[str, DType] = {"INT8": "int8", "FLOAT32": "float32"}
 _CONSTANT_TYPES = {"INT8": "<i1", "INT32": "<i4", "FLOAT32": "<f4"}
 _ACTIVATIONS: dict[int, Activation] = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
-# Values of one tensor, windows or weights: more than any microcontroller's memory, less than would hurt here.
-MAX_VALUES = 1 << 24
+# Values of all activations, and bytes of all constants: more than any microcontroller's memory, less than hurts here.
+MAX_VALUES = 1 << 22
+MAX_CONSTANT_BYTES = 16 << 20
 # Far outside any real model, and far inside what the multipliers can be computed from.
 SCALE_MIN, SCALE_MAX = 2.0**-60, 2.0**60
+# Below, a clamp at 6 lies past int32 in quantized units, and TFLM refuses or miscomputes it.
+CLAMP_SCALE_MIN = 2.0**-28
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -28,17 +33,9 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def zero_point(tensor: Tensor) -> int:
+def zero_point(tensor: Operand) -> int:
     """Its zero point; 0 in a float graph."""
     return tensor.quant.zero_point if tensor.quant else 0
-
-
-def clamp(activation: Activation, out: Tensor) -> dict[str, Any]:
-    """The fields activation, act_min and act_max."""
-    low = high = 0
-    if out.quant:
-        low, high = quant.activation_bounds(activation, out.quant.scale[0], out.quant.zero_point)
-    return {"activation": activation, "act_min": low, "act_max": high}
 
 
 def requantization(
@@ -58,6 +55,20 @@ def requantization(
     }
 
 
+def as_vector(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(channels,) for one column, (1, channels); any other shape as it is."""
+    return shape[1:] if len(shape) == 2 and shape[0] == 1 else shape
+
+
+@dataclass(frozen=True, slots=True)
+class _Padded:
+    """What a PAD gives, as long as it may still become the padding of the one convolution that reads it."""
+
+    held: Tensor  # (length, channels), unpadded
+    before: int
+    after: int
+
+
 class Context:
     """One model on its way from raw operators to IR ops."""
 
@@ -66,8 +77,14 @@ class Context:
         self.ops: list[Op] = []
         self._where = ""  # the operator at work, for errors
         self._held: dict[int, Tensor] = {}  # raw index -> the IR tensor that holds its numbers
-        self._pads: dict[int, tuple[Tensor, int, int]] = {}  # raw index of a PAD's output -> what it pads
+        self._pads: dict[int, _Padded] = {}  # raw index of a PAD's output
+        self._readers = Counter(raw.outputs)  # raw index -> operators that read it, and 1 for the model's output
+        for op in raw.ops:
+            self._readers.update(op.inputs)
+        self._written: set[int] = set()  # raw indices that an input or an operator gave
+        self._constant_bytes = 0
         self._names: set[str] = set()
+        self._copies: Counter[str] = Counter()  # name -> the last number given to a copy of it
         self._kinds: dict[str, int] = {}
 
     def fail(self, message: str) -> NoReturn:
@@ -113,6 +130,9 @@ class Context:
             count *= d
         if tensor.dynamic or count * dtype.itemsize != tensor.data.size:
             self.fail(f"tensor {tensor.name!r} of shape {list(tensor.shape)} has {tensor.data.size} bytes of data")
+        self._constant_bytes += tensor.data.size  # operators may share bytes of the file, and each takes a copy
+        if self._constant_bytes > MAX_CONSTANT_BYTES:
+            self.fail(f"tensor {tensor.name!r} brings the constants past {MAX_CONSTANT_BYTES} bytes")
         array = np.frombuffer(tensor.data.tobytes(), dtype).reshape(tensor.shape)
         if dtype.kind == "f" and not np.isfinite(array).all():
             self.fail(f"tensor {tensor.name!r} holds NaN or infinity")
@@ -137,23 +157,33 @@ class Context:
             return (shape[1] * shape[2], shape[3])
         return shape[1:]
 
-    def time_axis(self, tensor: RawTensor) -> int:
-        """Which raw axis of a 4-D tensor is time: 2 in the (1, k) layout, 1 in the (k, 1) layout."""
+    def time_axis(self, tensor: RawTensor, kernel: Sequence[int]) -> int:
+        """Which raw axis of a 4-D tensor is time: 2 in the (1, k) layout, 1 in the (k, 1) layout.
+
+        One column alone fits both layouts: then the kernel's longer side tells.
+        """
         self.column_shape(tensor)
         if len(tensor.shape) != 4:
             self.fail(f"tensor {tensor.name!r} has {len(tensor.shape)} dimensions; expected 4")
+        if tensor.shape[1] == tensor.shape[2]:
+            return 1 if kernel[0] > kernel[1] else 2
         return 2 if tensor.shape[1] == 1 else 1
 
     # --- values ----------------------------------------------------------------------------------------------------
 
-    def take(self, op: RawOp, position: int = 0) -> Tensor:
+    def take(self, op: RawOp, position: int = 0, shape: tuple[int, ...] | None = None) -> Tensor:
         """An input computed earlier, in the shape this operator sees.
 
         Where relabellings were dropped on the way, the numbers may be held under another shape: a Reshape is put in.
+
+        Args:
+            op: the operator.
+            position: of the input.
+            shape: another shape of as many values, wanted in place of the file's.
         """
         raw = self.tensor(op, position, "input")
         held = self.hold(op.inputs[position])
-        shape = self.column_shape(raw)
+        shape = self.column_shape(raw) if shape is None else shape
         if shape == held.shape:
             return held
         out = self._tensor(raw, shape)
@@ -161,35 +191,55 @@ class Context:
         self._held[op.inputs[position]] = out
         return out
 
-    def take_padded(self, op: RawOp) -> tuple[Tensor, int, int]:
-        """A convolution's input, and the columns that a PAD op wants around it."""
-        self.tensor(op, 0, "input")
-        return self._pads[op.inputs[0]] if op.inputs[0] in self._pads else (self.take(op), 0, 0)
+    def take_elements(self, op: RawOp) -> Tensor:
+        """The input of an operator to which (channels,) and (1, channels) are one: as it is held, if it can be."""
+        held = self.hold(self._index(op, 0, "input"))
+        same = as_vector(held.shape) == as_vector(self.column_shape(self.tensor(op, 0, "input")))
+        return held if same else self.take(op)
 
-    def pad(self, op: RawOp, held: Tensor, before: int, after: int) -> None:
-        """Fold a PAD: it becomes padding of the convolution that reads it."""
+    def pads_of(self, op: RawOp) -> tuple[Tensor, int, int]:
+        """A convolution's input, and the columns of a PAD around it that may become the convolution's own."""
+        index = self._index(op, 0, "input")
+        if index not in self._pads or self._readers[index] > 1:
+            return self.take(op), 0, 0
+        pad = self._pads[index]
+        return pad.held, pad.before, pad.after
+
+    def pad(self, op: RawOp, before: int, after: int) -> None:
+        """A PAD over time: an op of its own, unless the one operator that reads it makes it its own padding."""
+        held = self.take(op)
         self._check_relabelling(op, held)
-        self._pads[op.outputs[0]] = (held, before, after)
+        self._write(op)
+        self._pads[op.outputs[0]] = _Padded(held, before, after)
 
     def hold(self, index: int) -> Tensor:
         """The IR tensor that holds a raw tensor's numbers, whatever its shape."""
         if index in self._pads:
-            self.fail(f"reads {self.raw.tensors[index].name!r}, which PAD gives; supported: PAD before a convolution")
+            self._held[index] = self._pad_op(index)
         if index not in self._held:
             self.fail(f"tensor {self.raw.tensors[index].name!r} is used before any op computes it")
         return self._held[index]
 
+    def _pad_op(self, index: int) -> Tensor:
+        pad = self._pads.pop(index)
+        length, channels = pad.held.shape
+        out = self._tensor(self.raw.tensors[index], (pad.before + length + pad.after, channels))
+        self.ops.append(Pad(self.op_name("pad"), pad.held, out, pad.before, pad.after, zero_point(pad.held)))
+        return out
+
     def alias(self, op: RawOp) -> None:
         """Drop a mere relabelling: its output is its input, padding that waits for its convolution included."""
+        index = self._index(op, 0, "input")
         source, out = self.tensor(op, 0, "input"), self.result(op)
-        pads = self._pads.get(op.inputs[0])
-        held = pads[0] if pads else self.hold(op.inputs[0])
-        self._check_relabelling(op, held)
         before, after = self.column_shape(source), self.column_shape(out)
-        if _count(before) != _count(after) or (pads and before != after):
+        pad = self._pads.get(index) if self._readers[index] == 1 and before == after else None
+        held = pad.held if pad else self.hold(index)
+        self._check_relabelling(op, held)
+        if _count(before) != _count(after):
             self.fail(f"{list(source.shape)} cannot become {list(out.shape)}")
-        if pads:
-            self._pads[op.outputs[0]] = pads
+        if pad:
+            self._write(op)
+            self._pads[op.outputs[0]] = self._pads.pop(index)
         else:
             self._bind(op, held)
 
@@ -216,28 +266,49 @@ class Context:
         self._bind(op, out)
         return out
 
-    def enter_input(self, index: int) -> Tensor:
-        """The graph's input."""
+    def enter_input(self, index: int, *, signal: bool) -> Tensor:
+        """One of the graph's inputs; the signal may come as (1, length), which is one lead."""
         raw = self.raw.tensors[index]
-        tensor = self._tensor(raw, self.column_shape(raw))
+        if index in self._written or raw.data is not None:
+            self.fail(f"tensor {raw.name!r} is an input twice, or a constant")
+        self._written.add(index)
+        shape = self.column_shape(raw)
+        tensor = self._tensor(raw, (*shape, 1) if signal and len(shape) == 1 else shape)
         self._held[index] = tensor
         return tensor
 
+    def constant_operand(self, raw: RawTensor, values: NDArray[Any]) -> Constant:
+        """A constant under a name of its own."""
+        return Constant(self._name(raw), frozen(values), self.activation_quant(raw))
+
+    def _index(self, op: RawOp, position: int, what: str) -> int:
+        self.tensor(op, position, what)
+        return op.inputs[position]
+
     def _bind(self, op: RawOp, tensor: Tensor) -> None:
+        self._write(op)
+        self._held[op.outputs[0]] = tensor
+
+    def _write(self, op: RawOp) -> None:
+        """Note that the operator gives its output, for the first time."""
         index = op.outputs[0]
-        if index in self._held or self.raw.tensors[index].data is not None:
+        if index in self._written or self.raw.tensors[index].data is not None:
             self.fail(f"tensor {self.raw.tensors[index].name!r} is written twice, or is a constant")
-        self._held[index] = tensor
+        self._written.add(index)
 
     def _tensor(self, raw: RawTensor, shape: tuple[int, ...]) -> Tensor:
         if raw.dtype not in _DTYPES:
             self.fail(f"tensor {raw.name!r} is {raw.dtype}; supported: int8, float32")
-        name, n = raw.name, 1
+        return Tensor(self._name(raw), shape, _DTYPES[raw.dtype], self.activation_quant(raw))
+
+    def _name(self, raw: RawTensor) -> str:
+        """The raw name, with a number where it is taken."""
+        name = raw.name
         while name in self._names:
-            n += 1
-            name = f"{raw.name}#{n}"
+            self._copies[raw.name] += 1
+            name = f"{raw.name}#{self._copies[raw.name]}"
         self._names.add(name)
-        return Tensor(name, shape, _DTYPES[raw.dtype], self.activation_quant(raw))
+        return name
 
     # --- quantization ----------------------------------------------------------------------------------------------
 
@@ -268,10 +339,11 @@ class Context:
         if x.quant != out.quant:
             self.fail(f"output {out.name!r} has another quantization than its input {x.name!r}")
 
-    def check_unit_output(self, out: Tensor) -> None:
-        """Probabilities: scale 1/256, zero point -128, the only ones TFLM's kernels take."""
-        if out.quant != Quant((1.0 / 256,), -128, None):
-            self.fail(f"output {out.name!r} is quantized as {out.quant}; expected scale 1/256, zero point -128")
+    def check_output_quant(self, out: Tensor, steps: int, zero_point: int) -> None:
+        """For ops whose kernels give one scale, 1/steps, and one zero point, whatever the file says."""
+        if out.quant != Quant((1.0 / steps,), zero_point, None):
+            wanted = f"scale 1/{steps}, zero point {zero_point}"
+            self.fail(f"output {out.name!r} is quantized as {out.quant}; expected {wanted}")
 
     def _check_scales(self, raw: RawTensor) -> None:
         if not all(SCALE_MIN < s < SCALE_MAX for s in raw.scales):  # NaN fails as well
@@ -282,7 +354,17 @@ class Context:
         code = int(op.options["activation"])
         if code not in _ACTIVATIONS:
             self.fail(f"fused activation {code}; supported: {', '.join(_ACTIVATIONS.values())}")
-        return clamp(_ACTIVATIONS[code], out)
+        return self.clamp(_ACTIVATIONS[code], out)
+
+    def clamp(self, activation: Activation, out: Tensor) -> dict[str, Any]:
+        """The fields activation, act_min and act_max."""
+        low = high = 0
+        if out.quant:
+            scale = out.quant.scale[0]
+            if scale < CLAMP_SCALE_MIN and activation not in ("NONE", "RELU"):
+                self.fail(f"output {out.name!r} has scale {scale}: too small for {activation}")
+            low, high = quant.activation_bounds(activation, scale, out.quant.zero_point)
+        return {"activation": activation, "act_min": low, "act_max": high}
 
     def bias(self, op: RawOp, x: Tensor, channels: int) -> NDArray[Any]:
         """(channels,) int32 or float32; zeros where the file has none."""

@@ -1,7 +1,7 @@
-"""exp, 1/(1+x) and the sigmoid in 32-bit fixed point, bit for bit as gemmlowp computes them. Layer: graph.
+"""exp, 1/(1+x), the sigmoid and tanh in 32-bit fixed point, bit for bit as gemmlowp computes them. Layer: graph.
 
 Numbers are int64 arrays that hold int32 raw values; Qi.f has i integer and f = 31 - i fractional bits. A product of
-Qa and Qb is Q(a+b), rounded by `_mul`. Softmax and sigmoid see at most 256 inputs, so speed does not matter here.
+Qa and Qb is Q(a+b), rounded by `_mul`. Softmax, sigmoid and tanh see at most 256 inputs, so speed does not matter here.
 
 Source: gemmlowp `fixedpoint.h`, Jacob and Warden 2015.
 """
@@ -64,13 +64,18 @@ def _exp_near_zero(a: Raw) -> Raw:
 
 
 def one_over_one_plus(a: Raw) -> Raw:
-    """1 / (1 + a) in Q0.31, for a in [0, 1] in Q0.31: three Newton steps."""
+    """1 / (1 + a) in Q0.31, for a in [0, 1] in Q0.31."""
+    return _shift_left(_two_over_one_plus(a), 1)  # halved by reading it as Q1.30, then Q0.31
+
+
+def _two_over_one_plus(a: Raw) -> Raw:
+    """2 / (1 + a) in Q2.29, for a in [0, 1] in Q0.31: three Newton steps."""
     half_denominator = (a + _INT32_MAX + 1) >> 1  # rounded half sum of a and one
     x = _48_OVER_17 + _mul(half_denominator, _MINUS_32_OVER_17)  # Q2.29
     for _ in range(3):
         error = (1 << 29) - _mul(half_denominator, x)
         x = x + _shift_left(_mul(x, error), 2)  # Q4.27 back to Q2.29
-    return _shift_left(x, 1)  # halved by reading it as Q1.30, then Q0.31
+    return x
 
 
 def reciprocal(x: Raw, integer_bits: int) -> tuple[Raw, Raw]:
@@ -83,3 +88,10 @@ def logistic(a: Raw) -> Raw:
     """Sigmoid in Q0.31 of a in Q4.27."""
     positive = one_over_one_plus(exp_on_negative_values(-np.abs(a), 4))
     return np.where(a == 0, 1 << 30, np.where(a > 0, positive, _INT32_MAX - positive))
+
+
+def tanh(a: Raw) -> Raw:
+    """Hyperbolic tangent in Q0.31 of a in Q4.27: (1 - e) / (1 + e) with e = exp(-2 |a|)."""
+    e = exp_on_negative_values(-np.abs(a), 5)  # the same raw number with one integer bit more is twice as much
+    size = _shift_left(_two_over_one_plus(e) - (1 << 29), 2)
+    return np.where(a == 0, 0, np.where(a > 0, size, -size))

@@ -5,7 +5,7 @@ Int8 graphs give the bits of the tflite-micro wheel (proven in tests/golden), fl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,16 @@ from .interpret_int8 import INT8_KERNELS
 CHUNK_BYTES = 2 << 20
 
 
-def run(graph: ir.Graph, windows: NDArray[Any]) -> NDArray[Any]:
+Windows = NDArray[Any] | tuple[NDArray[Any], ...]
+
+
+def run(graph: ir.Graph, windows: Windows) -> NDArray[Any]:
     """Run every window through the graph.
 
     Args:
         graph: a graph that `check` passed.
-        windows: (n, length, leads) or, with one lead, (n, length); int8 or float32, as the graph's input is.
+        windows: (n, length, leads) or, with one lead, (n, length); int8 or float32, as the graph's input is. For a
+            graph of several inputs, a tuple of (n, *shape) in the order of the graph's inputs.
 
     Returns:
         (n, classes), of the type of the graph's output.
@@ -33,35 +37,55 @@ def run(graph: ir.Graph, windows: NDArray[Any]) -> NDArray[Any]:
     Raises:
         ValueError: another shape or type (a bug of the caller: windows are cut by this package).
     """
-    x = windows[..., None] if windows.ndim == 2 and graph.input.shape[-1] == 1 else windows
-    if x.shape[1:] != graph.input.shape or x.dtype != graph.input.dtype:
-        expected = f"(n, {', '.join(map(str, graph.input.shape))}) {graph.input.dtype}"
-        raise ValueError(f"{graph.name} takes {expected}, not {windows.shape} {windows.dtype}")
+    inputs = _inputs(graph, windows)
     classes = int(np.prod(graph.output.shape))
-    out = np.empty((len(x), classes), graph.output.dtype)
-    for part in _chunks(graph, len(x)):
-        out[part] = tensors(graph, x[part])[graph.output.name].reshape(-1, classes)
+    out = np.empty((len(inputs[0]), classes), graph.output.dtype)
+    last = {tensor.name: op.name for op in graph.ops for tensor in ir.inputs_of(op)}
+    for part in _chunks(graph, len(out)):
+        values = {tensor.name: x[part] for tensor, x in zip(graph.inputs, inputs, strict=True)}
+        for op in graph.ops:
+            values[op.output.name] = _result(op, values)
+            for tensor in ir.inputs_of(op):
+                if last[tensor.name] == op.name and tensor.name != graph.output.name:
+                    values.pop(tensor.name, None)  # what nobody reads again would fill the memory
+        out[part] = values[graph.output.name].reshape(-1, classes)
     return out
 
 
-def tensors(graph: ir.Graph, windows: NDArray[Any]) -> dict[str, NDArray[Any]]:
+def tensors(graph: ir.Graph, windows: Windows) -> dict[str, NDArray[Any]]:
     """Every tensor of a run, by name: for tests of an engine, op by op.
 
     Args:
         graph: a graph that `check` passed.
-        windows: (n, length, leads), of the type of the graph's input; all at once in memory.
+        windows: as of `run`; all at once in memory.
 
     Returns:
-        (n, *shape) for each tensor of the graph, its input included.
+        (n, *shape) for each tensor of the graph, its inputs included.
     """
-    kernels = INT8_KERNELS if graph.input.dtype == "int8" else FLOAT_KERNELS
-    values = {graph.input.name: windows}
+    values = {tensor.name: x for tensor, x in zip(graph.inputs, _inputs(graph, windows), strict=True)}
     for op in graph.ops:
-        inputs = [values[op.input.name]]
-        if isinstance(op, ir.Add):
-            inputs.append(values[op.other.name])
-        values[op.output.name] = kernels[type(op)](op, *inputs).reshape(-1, *op.output.shape)
+        values[op.output.name] = _result(op, values)
     return values
+
+
+def _inputs(graph: ir.Graph, windows: Windows) -> tuple[NDArray[Any], ...]:
+    """One (n, *shape) for each input of the graph."""
+    given = windows if isinstance(windows, tuple) else (windows,)
+    if given and given[0].ndim == 2 and graph.input.shape[-1] == 1:
+        given = (given[0][..., None], *given[1:])
+    wanted = [(tensor.shape, np.dtype(tensor.dtype), len(given[0])) for tensor in graph.inputs]
+    if [(x.shape[1:], x.dtype, len(x)) for x in given] != wanted:
+        expected = ", ".join(f"(n, {', '.join(map(str, t.shape))}) {t.dtype}" for t in graph.inputs)
+        raise ValueError(f"{graph.name} takes {expected}, not {', '.join(f'{x.shape} {x.dtype}' for x in given)}")
+    return given
+
+
+def _result(op: ir.Op, values: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """(n, *shape) that the op gives."""
+    kernels = INT8_KERNELS if op.output.dtype == "int8" else FLOAT_KERNELS
+    operands = (op.input, op.other) if isinstance(op, ir.Add | ir.Sub | ir.Mul) else ir.inputs_of(op)
+    inputs = (values[x.name] if isinstance(x, ir.Tensor) else x.values[None] for x in operands)
+    return kernels[type(op)](op, *inputs).reshape(-1, *op.output.shape)
 
 
 def float_input(windows: NDArray[np.int8], *, scale: float, zero_point: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ir
-from .windows1d import padded, taps_of
+from .windows1d import blocks_of, broadcast, padded, taps_of
 
 Floats = NDArray[np.float32]
 _BOUNDS = {"NONE": (None, None), "RELU": (0.0, None), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
@@ -27,12 +27,20 @@ def conv1d(op: ir.Conv1D, x: Floats) -> Floats:
     """(n, length, in) -> (n, out_length, out)."""
     out = op.weights.shape[0]
     columns = taps_of(padded(x, op, 0.0), op, op.output.shape[0])
-    return _activate(op, columns.reshape(-1, op.weights[0].size) @ op.weights.reshape(out, -1).T + op.bias)
+    weights = op.weights.reshape(out, -1)
+    result = np.empty((len(x), *op.output.shape), np.float32)
+    for block in blocks_of(columns):
+        acc = columns[:, block].reshape(-1, weights.shape[1]) @ weights.T
+        result[:, block] = acc.reshape(len(x), -1, out) + op.bias
+    return _activate(op, result)
 
 
 def depthwise_conv1d(op: ir.DepthwiseConv1D, x: Floats) -> Floats:
-    """(n, length, ch) -> (n, out_length, ch)."""
+    """(n, length, in) -> (n, out_length, out)."""
     source = padded(x, op, 0.0)
+    multiplier = op.weights.shape[1] // x.shape[2]
+    if multiplier > 1:
+        source = source.repeat(multiplier, axis=2)
     length = op.output.shape[0]
     reach = (length - 1) * op.stride + 1
     acc = np.zeros((len(x), length, op.weights.shape[1]), np.float32)
@@ -95,9 +103,38 @@ def relu(op: ir.Relu, x: Floats) -> Floats:
     return _activate(op, x)
 
 
-def add(op: ir.Add, x: Floats, other: Floats) -> Floats:
+def tanh(op: ir.Tanh, x: Floats) -> Floats:
     """Element by element."""
-    return _activate(op, x + other)
+    out: Floats = np.tanh(x)
+    return out
+
+
+def add(op: ir.Add, x: Floats, other: Floats) -> Floats:
+    """Element by element; a side of (n, channels) or (channels,) counts for every column."""
+    a, b = broadcast(x, other, op.output)
+    return _activate(op, a + b)
+
+
+def sub(op: ir.Sub, x: Floats, other: Floats) -> Floats:
+    """As `add`, with the difference."""
+    a, b = broadcast(x, other, op.output)
+    return _activate(op, a - b)
+
+
+def mul(op: ir.Mul, x: Floats, other: Floats) -> Floats:
+    """As `add`, with the product."""
+    a, b = broadcast(x, other, op.output)
+    return _activate(op, a * b)
+
+
+def concat(op: ir.Concat, *parts: Floats) -> Floats:
+    """(n, ..., ch) of each part -> (n, ..., sum of ch)."""
+    return np.concatenate(parts, axis=-1)
+
+
+def pad(op: ir.Pad, x: Floats) -> Floats:
+    """(n, length, ch) -> (n, before + length + after, ch)."""
+    return np.pad(x, ((0, 0), (op.before, op.after), (0, 0)))
 
 
 def reshape(op: ir.Reshape, x: Floats) -> Floats:
@@ -115,6 +152,11 @@ FLOAT_KERNELS: Mapping[type, Callable[..., Floats]] = {
     ir.Softmax: softmax,
     ir.Logistic: logistic,
     ir.Relu: relu,
+    ir.Tanh: tanh,
     ir.Add: add,
+    ir.Sub: sub,
+    ir.Mul: mul,
+    ir.Concat: concat,
+    ir.Pad: pad,
     ir.Reshape: reshape,
 }

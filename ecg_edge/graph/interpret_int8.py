@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import fixedpoint, ir
 from .quant import requantize
-from .windows1d import padded, taps_of
+from .windows1d import blocks_of, broadcast, padded, taps_of
 
 Int8s = NDArray[np.int8]
 _EXACT_FLOAT32 = 1 << 24
@@ -34,17 +34,23 @@ def conv1d(op: ir.Conv1D, x: Int8s) -> Int8s:
     real = exact_float(op.weights)
     out, taps, channels = op.weights.shape
     weights = op.weights.reshape(out, taps * channels)
-    columns = taps_of(padded(x, op, op.input_zero), op, op.output.shape[0]).astype(real)
-    acc = columns.reshape(-1, taps * channels) @ weights.T.astype(real)
-    return _finish(op, acc, weights)
+    columns = taps_of(padded(x, op, op.input_zero), op, op.output.shape[0])
+    result = np.empty((len(x), *op.output.shape), np.int8)
+    for block in blocks_of(columns):
+        acc = columns[:, block].astype(real).reshape(-1, taps * channels) @ weights.T.astype(real)
+        result[:, block] = _finish(op, acc, weights).reshape(len(x), -1, out)
+    return result
 
 
 def depthwise_conv1d(op: ir.DepthwiseConv1D, x: Int8s) -> Int8s:
-    """(n, length, ch) -> (n, out_length, ch)."""
+    """(n, length, in) -> (n, out_length, out)."""
     real = exact_float(op.weights.T)
     source = padded(x, op, op.input_zero).astype(real)
     length = op.output.shape[0]
     reach = (length - 1) * op.stride + 1
+    multiplier = op.weights.shape[1] // x.shape[2]
+    if multiplier > 1:
+        source = source.repeat(multiplier, axis=2)
     acc: NDArray[Any] = np.zeros((len(x), length, op.weights.shape[1]), real)
     for k, row in enumerate(op.weights.astype(real)):
         first = k * op.dilation
@@ -109,13 +115,47 @@ def relu(op: ir.Relu, x: Int8s) -> Int8s:
     return _clamp(op, scaled)
 
 
-def add(op: ir.Add, x: Int8s, other: Int8s) -> Int8s:
+def requantize_int8(op: ir.Requantize, x: Int8s) -> Int8s:
     """Element by element."""
-    a = (x.astype(np.int64) - op.input_zero) << op.left_shift
-    b = (other.astype(np.int64) - op.other_zero) << op.left_shift
-    total = requantize(a, op.input_multiplier, op.input_shift)
-    total += requantize(b, op.other_multiplier, op.other_shift)
-    return _clamp(op, requantize(total, op.output_multiplier, op.output_shift) + op.output_zero)
+    scaled = requantize(x.astype(np.int64) - op.input_zero, op.multiplier, op.shift) + op.output_zero
+    return np.clip(scaled, -128, 127).astype(np.int8)
+
+
+def add(op: ir.Add, x: Int8s, other: Int8s) -> Int8s:
+    """Element by element; a side of (n, channels) or (channels,) counts for every column."""
+    a, b = _summands(op, x, other)
+    return _clamp(op, requantize(a + b, op.output_multiplier, op.output_shift) + op.output_zero)
+
+
+def sub(op: ir.Sub, x: Int8s, other: Int8s) -> Int8s:
+    """As `add`, with the difference."""
+    a, b = _summands(op, x, other)
+    return _clamp(op, requantize(a - b, op.output_multiplier, op.output_shift) + op.output_zero)
+
+
+def _summands(op: ir.Add | ir.Sub, x: Int8s, other: Int8s) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    a, b = broadcast(x, other, op.output)
+    return (
+        requantize((a.astype(np.int64) - op.input_zero) << op.left_shift, op.input_multiplier, op.input_shift),
+        requantize((b.astype(np.int64) - op.other_zero) << op.left_shift, op.other_multiplier, op.other_shift),
+    )
+
+
+def mul(op: ir.Mul, x: Int8s, other: Int8s) -> Int8s:
+    """Element by element; a side of (n, channels) or (channels,) counts for every column."""
+    a, b = broadcast(x, other, op.output)
+    product = (a.astype(np.int64) - op.input_zero) * (b.astype(np.int64) - op.other_zero)
+    return _clamp(op, requantize(product, op.multiplier, op.shift) + op.output_zero)
+
+
+def concat(op: ir.Concat, *parts: Int8s) -> Int8s:
+    """(n, ..., ch) of each part -> (n, ..., sum of ch)."""
+    return np.concatenate(parts, axis=-1)
+
+
+def pad(op: ir.Pad, x: Int8s) -> Int8s:
+    """(n, length, ch) -> (n, before + length + after, ch)."""
+    return np.pad(x, ((0, 0), (op.before, op.after), (0, 0)), constant_values=op.value)
 
 
 def reshape(op: ir.Reshape, x: Int8s) -> Int8s:
@@ -149,10 +189,27 @@ def _exp_table(multiplier: int, shift: int, diff_min: int) -> NDArray[np.int64]:
 
 def logistic(op: ir.Logistic, x: Int8s) -> Int8s:
     """Element by element, through the table of its 256 inputs."""
+    return _curve(op, x, fixedpoint.logistic, bits=8, output_zero=-128)
+
+
+def tanh(op: ir.Tanh, x: Int8s) -> Int8s:
+    """Element by element, through the table of its 256 inputs."""
+    return _curve(op, x, fixedpoint.tanh, bits=7, output_zero=0)
+
+
+def _curve(
+    op: ir.Logistic | ir.Tanh,
+    x: Int8s,
+    curve: Callable[[fixedpoint.Raw], fixedpoint.Raw],
+    *,
+    bits: int,
+    output_zero: int,
+) -> Int8s:
+    """A function from Q4.27 to Q0.31, whose result is kept to `bits` fractional bits."""
     q = np.arange(-128, 128, dtype=np.int64) - op.input_zero
     near = np.clip(q, 1 - op.radius, op.radius - 1)
-    value = fixedpoint.logistic(requantize(near, op.multiplier, op.shift))
-    table = np.clip(fixedpoint.rounding_shift_right(value, 31 - 8) - 128, -128, 127)
+    value = curve(requantize(near, op.multiplier, op.shift))
+    table = np.clip(fixedpoint.rounding_shift_right(value, 31 - bits) + output_zero, -128, 127)
     table = np.where(q <= -op.radius, -128, np.where(q >= op.radius, 127, table)).astype(np.int8)
     out: Int8s = table[x.astype(np.int64) + 128]
     return out
@@ -168,6 +225,12 @@ INT8_KERNELS: Mapping[type, Callable[..., Int8s]] = {
     ir.Softmax: softmax,
     ir.Logistic: logistic,
     ir.Relu: relu,
+    ir.Tanh: tanh,
+    ir.Requantize: requantize_int8,
     ir.Add: add,
+    ir.Sub: sub,
+    ir.Mul: mul,
+    ir.Concat: concat,
+    ir.Pad: pad,
     ir.Reshape: reshape,
 }

@@ -7,11 +7,23 @@ from collections.abc import Callable, Mapping
 
 from ..errors import UnsupportedOpError
 from . import ir, quant
-from .context import Context, clamp, requantization, zero_point
+from .context import MAX_VALUES, Context, requantization, zero_point
+from .lower_elementwise import (
+    lower_concatenation,
+    lower_logistic,
+    lower_mul,
+    lower_quantize,
+    lower_relu,
+    lower_softmax,
+    lower_sum,
+    lower_tanh,
+)
 from .lower_window import lower_average_pool, lower_conv, lower_depthwise, lower_max_pool, lower_pad, one_tap_conv
 from .raw import RawModel, RawOp
 
-_ADD_LEFT_SHIFT = 20  # TFLM's for int8
+MAX_WORK = 1 << 31  # multiplications a window, roughly: far more than a microcontroller does in a second
+_MAX_INPUTS = 64
+_TAP_WORK = 1 << 10  # what one tap of a window costs beside its multiplications
 
 
 def lower(raw: RawModel, *, name: str) -> ir.Graph:
@@ -22,11 +34,13 @@ def lower(raw: RawModel, *, name: str) -> ir.Graph:
         GraphError: a rule broken; the message names the operator or the tensor.
     """
     ctx = Context(raw, name)
-    if len(raw.inputs) != 1 or len(raw.outputs) != 1 or min(*raw.inputs, *raw.outputs) < 0:
-        ctx.fail(f"{len(raw.inputs)} inputs and {len(raw.outputs)} outputs; supported: one of each")
-    graph_input = ctx.enter_input(raw.inputs[0])
-    if raw.ops and raw.ops[0].code == "QUANTIZE":
-        ctx.fail(f"tensor {graph_input.name!r} is {graph_input.dtype}: convert with int8 input and output")
+    if not 1 <= len(raw.inputs) <= _MAX_INPUTS or len(raw.outputs) != 1 or min(*raw.inputs, *raw.outputs) < 0:
+        wanted = f"1..{_MAX_INPUTS} inputs, the signal first, and one output"
+        ctx.fail(f"{len(raw.inputs)} inputs and {len(raw.outputs)} outputs; supported: {wanted}")
+    inputs = tuple(ctx.enter_input(index, signal=i == 0) for i, index in enumerate(raw.inputs))
+    for op in raw.ops:
+        if op.code == "QUANTIZE" and op.inputs[:1] == raw.inputs[:1] and inputs[0].dtype != "int8":
+            ctx.fail(f"tensor {inputs[0].name!r} is {inputs[0].dtype}: convert with int8 input and output")
     for index, op in enumerate(raw.ops):
         if op.code not in _LOWERINGS:
             raise UnsupportedOpError(op.code, index, supported=SUPPORTED_OPS)
@@ -34,14 +48,40 @@ def lower(raw: RawModel, *, name: str) -> ir.Graph:
         ctx.enter(index, op)
         _LOWERINGS[op.code](ctx, op)
     ctx.leave()
+    output = ctx.hold(raw.outputs[0])
+    _check_size(ctx, inputs)
     return ir.Graph(
         name=name,
         sha256=raw.sha256,
-        inputs=(graph_input,),
-        output=ctx.hold(raw.outputs[0]),
+        inputs=inputs,
+        output=output,
         ops=tuple(ctx.ops),
         tflite_ops=tuple(dict.fromkeys(op.code for op in raw.ops)),
     )
+
+
+def _check_size(ctx: Context, inputs: tuple[ir.Tensor, ...]) -> None:
+    """Refuse what would take gigabytes or minutes to run, whatever the file claims to be."""
+    values = sum(math.prod(tensor.shape) for tensor in (*inputs, *(op.output for op in ctx.ops)))
+    if values > MAX_VALUES:
+        ctx.fail(f"its activations hold {values} values; limit: {MAX_VALUES}")
+    work = sum(_work(op) for op in ctx.ops)
+    if work > MAX_WORK:
+        ctx.fail(f"a window costs about {work} multiplications; limit: {MAX_WORK}")
+
+
+def _work(op: ir.Op) -> int:
+    """Multiplications of one window, and what each tap costs beside them."""
+    size = math.prod(op.output.shape)
+    if isinstance(op, ir.Conv1D):
+        return size * int(op.weights[0].size) + op.weights.shape[1] * _TAP_WORK
+    if isinstance(op, ir.DepthwiseConv1D):
+        return len(op.weights) * (size + _TAP_WORK)
+    if isinstance(op, ir.MaxPool1D | ir.AveragePool1D):
+        return op.pool * (size + _TAP_WORK)
+    if isinstance(op, ir.Dense):
+        return int(op.weights.size)
+    return size
 
 
 def _relabel(ctx: Context, op: RawOp) -> None:
@@ -65,7 +105,7 @@ def _reduce_max(ctx: Context, op: RawOp) -> None:
     out = ctx.give(op, x, (1, x.shape[1]))
     ctx.check_same_quant(x, out)
     name = ctx.op_name("maxpool")
-    ctx.ops.append(ir.MaxPool1D(name, x, out, x.shape[0], 1, "VALID", 0, 0, **clamp("NONE", out)))
+    ctx.ops.append(ir.MaxPool1D(name, x, out, x.shape[0], 1, "VALID", 0, 0, **ctx.clamp("NONE", out)))
 
 
 def _check_time_reduction(ctx: Context, op: RawOp) -> None:
@@ -99,89 +139,33 @@ def _dense(ctx: Context, op: RawOp) -> None:
         one_tap_conv(ctx, op, weights, bias, weight_quant, factor)
         return
     out = ctx.give(op, x, (out_count,))
+    if ctx.result(op).shape[-1] != out_count:
+        ctx.fail(f"gives {list(ctx.result(op).shape)}; the weights give {out_count} values")
     fields = requantization(x, out, weight_quant, factor) | ctx.activation(op, out)
     ctx.ops.append(ir.Dense(ctx.op_name("dense"), x, out, weights, bias, **fields))
 
 
-def _softmax(ctx: Context, op: RawOp) -> None:
-    x = ctx.take(op)
-    out = ctx.give(op, x, x.shape)
-    beta = op.options["beta"]
-    if not 0.0 < beta < 1e3:
-        ctx.fail(f"beta is {beta}; limits: above 0, below 1000")
-    multiplier = shift = diff_min = 0
-    if x.quant and out.quant:
-        ctx.check_unit_output(out)
-        multiplier, shift, diff_min = quant.softmax_parameters(beta, x.quant.scale[0])
-        if beta * x.quant.scale[0] * (1 << 26) <= 1.0:  # TFLM ends the program there
-            ctx.fail(f"input {x.name!r} has scale {x.quant.scale[0]}: too small for TFLM's softmax")
-    ctx.ops.append(ir.Softmax(ctx.op_name("softmax"), x, out, beta, multiplier, shift, diff_min))
-
-
-def _logistic(ctx: Context, op: RawOp) -> None:
-    x = ctx.take(op)
-    out = ctx.give(op, x, x.shape)
-    multiplier = shift = radius = 0
-    if x.quant and out.quant:
-        ctx.check_unit_output(out)
-        multiplier, shift, radius = quant.logistic_parameters(x.quant.scale[0])
-        if shift < 0:
-            ctx.fail(f"input {x.name!r} has scale {x.quant.scale[0]}: too small for TFLM's sigmoid")
-    ctx.ops.append(ir.Logistic(ctx.op_name("logistic"), x, out, multiplier, shift, radius, zero_point(x)))
-
-
-def _relu(ctx: Context, op: RawOp) -> None:
-    """RELU rescales; RELU6 clamps without rescaling in TFLM, so both of its sides must have one quantization."""
-    x = ctx.take(op)
-    out = ctx.give(op, x, x.shape)
-    multiplier = shift = 0
-    if op.code == "RELU6":
-        ctx.check_same_quant(x, out)
-    if x.quant and out.quant:
-        factor = quant.relu_multiplier(x.quant.scale[0], out.quant.scale[0])
-        multiplier, shift = quant.IDENTITY if op.code == "RELU6" else factor
-    fields = clamp("RELU6" if op.code == "RELU6" else "RELU", out)
-    fields |= {"multiplier": multiplier, "shift": shift, "input_zero": zero_point(x), "output_zero": zero_point(out)}
-    ctx.ops.append(ir.Relu(ctx.op_name("relu"), x, out, **fields))
-
-
-def _add(ctx: Context, op: RawOp) -> None:
-    x, other = ctx.take(op, 0), ctx.take(op, 1)
-    if x.shape != other.shape or x.dtype != other.dtype:
-        ctx.fail(f"adds {x.name!r} {list(x.shape)} and {other.name!r} {list(other.shape)}; supported: equal shapes")
-    out = ctx.give(op, x, x.shape)
-    pairs = ((0, 0), (0, 0), (0, 0))
-    if x.quant and other.quant and out.quant:
-        scales = (x.quant.scale[0], other.quant.scale[0], out.quant.scale[0])
-        pairs = quant.add_multipliers(*scales, _ADD_LEFT_SHIFT)
-        if pairs[2][1] > 0:
-            ctx.fail(f"output {out.name!r} has scale {scales[2]}: too small for inputs of {scales[0]} and {scales[1]}")
-    ctx.ops.append(
-        ir.Add(
-            ctx.op_name("add"), x, other, out, **ctx.activation(op, out), left_shift=_ADD_LEFT_SHIFT if x.quant else 0,
-            input_multiplier=pairs[0][0], input_shift=pairs[0][1], input_zero=zero_point(x),
-            other_multiplier=pairs[1][0], other_shift=pairs[1][1], other_zero=zero_point(other),
-            output_multiplier=pairs[2][0], output_shift=pairs[2][1], output_zero=zero_point(out),
-        )
-    )  # fmt: skip
-
-
 _LOWERINGS: Mapping[str, Callable[[Context, RawOp], None]] = {
-    "ADD": _add,
+    "ADD": lower_sum,
     "AVERAGE_POOL_2D": lower_average_pool,
+    "CONCATENATION": lower_concatenation,
     "CONV_2D": lower_conv,
     "DEPTHWISE_CONV_2D": lower_depthwise,
     "EXPAND_DIMS": _relabel,
     "FULLY_CONNECTED": _dense,
-    "LOGISTIC": _logistic,
+    "LOGISTIC": lower_logistic,
     "MAX_POOL_2D": lower_max_pool,
     "MEAN": _mean,
+    "MUL": lower_mul,
     "PAD": lower_pad,
+    "QUANTIZE": lower_quantize,
     "REDUCE_MAX": _reduce_max,
-    "RELU": _relu,
-    "RELU6": _relu,
+    "RELU": lower_relu,
+    "RELU6": lower_relu,
     "RESHAPE": _relabel,
-    "SOFTMAX": _softmax,
+    "SOFTMAX": lower_softmax,
     "SQUEEZE": _relabel,
+    "SUB": lower_sum,
+    "TANH": lower_tanh,
 }
 SUPPORTED_OPS: tuple[str, ...] = tuple(_LOWERINGS)

@@ -16,69 +16,83 @@ _LIMIT = 1 << 16  # of a kernel, stride or dilation: larger than any window here
 
 def lower_conv(ctx: Context, op: RawOp) -> None:
     """CONV_2D with a kernel (1, k) or (k, 1)."""
-    source, w = ctx.tensor(op, 0, "input"), ctx.tensor(op, 1, "weights")
-    axis = ctx.time_axis(source)
-    x, *pads = ctx.take_padded(op)
-    weights = ctx.constant(w, dtypes=["INT8" if x.dtype == "int8" else "FLOAT32"])
-    if weights.ndim != 4 or min(weights.shape) < 1:
-        ctx.fail(f"weights {w.name!r} have shape {list(weights.shape)}; expected (out, height, width, in)")
-    out_count, channels = weights.shape[0], weights.shape[3]
+    x, weights, fields, length = _convolution(ctx, op)
+    out_count, _, _, channels = weights.shape
     if channels != x.shape[1]:
         ctx.fail(f"weights take {channels} channels, the input has {x.shape[1]}; supported: ungrouped convolutions")
-    taps = _taps(ctx, weights.shape[1:3], axis)
-    fields, length = _window(ctx, op, axis, taps, x.shape[0], pads)
     out = ctx.give(op, x, (length, out_count))
     _check_channels(ctx, ctx.result(op), out_count)
+    w = ctx.tensor(op, 1, "weights")
     weight_quant = ctx.weight_quant(w, axis=0, channels=out_count, ir_axis=0) if x.quant else None
     fields |= _per_channel(requantization(x, out, weight_quant, quant.conv_multiplier), out_count)
     bias = ctx.bias(op, x, out_count)
     fields |= ctx.activation(op, out)
-    ctx.ops.append(ir.Conv1D(ctx.op_name("conv"), x, out, weights.reshape(out_count, taps, channels), bias, **fields))
+    ctx.ops.append(ir.Conv1D(ctx.op_name("conv"), x, out, weights.reshape(out_count, -1, channels), bias, **fields))
 
 
 def lower_depthwise(ctx: Context, op: RawOp) -> None:
-    """DEPTHWISE_CONV_2D of multiplier 1; of any multiplier on one channel, which is an ordinary convolution."""
-    source, w = ctx.tensor(op, 0, "input"), ctx.tensor(op, 1, "weights")
-    axis = ctx.time_axis(source)
-    x, *pads = ctx.take_padded(op)
-    weights = ctx.constant(w, dtypes=["INT8" if x.dtype == "int8" else "FLOAT32"])
-    if weights.ndim != 4 or min(weights.shape) < 1 or weights.shape[0] != 1:
-        ctx.fail(f"weights {w.name!r} have shape {list(weights.shape)}; expected (1, height, width, channels)")
-    channels = weights.shape[3]
-    if channels != x.shape[1] and x.shape[1] != 1:
-        ctx.fail(f"gives {channels} channels from {x.shape[1]}; supported: depth multiplier 1, or one input channel")
-    taps = _taps(ctx, weights.shape[1:3], axis)
-    fields, length = _window(ctx, op, axis, taps, x.shape[0], pads)
+    """DEPTHWISE_CONV_2D of any multiplier; on one channel alone, it is an ordinary convolution."""
+    x, weights, fields, length = _convolution(ctx, op)
+    ones, _, _, channels = weights.shape
+    multiplier = int(op.options["multiplier"])
+    if ones != 1 or channels != multiplier * x.shape[1]:
+        shape = list(weights.shape)
+        ctx.fail(f"has weights {shape} for {x.shape[1]} channels and depth multiplier {multiplier}")
     out = ctx.give(op, x, (length, channels))
     _check_channels(ctx, ctx.result(op), channels)
     as_conv = x.shape[1] == 1 and channels > 1
+    w = ctx.tensor(op, 1, "weights")
     weight_quant = ctx.weight_quant(w, axis=3, channels=channels, ir_axis=0 if as_conv else 1) if x.quant else None
     fields |= _per_channel(requantization(x, out, weight_quant, quant.conv_multiplier), channels)
     bias = ctx.bias(op, x, channels)
     fields |= ctx.activation(op, out)
+    rows = weights.reshape(-1, channels)
     if as_conv:
-        conv_weights = weights.reshape(taps, channels).T.reshape(channels, taps, 1)
+        conv_weights = rows.T.reshape(channels, -1, 1)
         ctx.ops.append(ir.Conv1D(ctx.op_name("conv"), x, out, conv_weights, bias, **fields))
         return
-    ctx.ops.append(
-        ir.DepthwiseConv1D(ctx.op_name("depthwise"), x, out, weights.reshape(taps, channels), bias, **fields)
-    )
+    ctx.ops.append(ir.DepthwiseConv1D(ctx.op_name("depthwise"), x, out, rows, bias, **fields))
+
+
+def _convolution(ctx: Context, op: RawOp) -> tuple[ir.Tensor, NDArray[Any], dict[str, Any], int]:
+    """Input, raw weights, fields about time and output length of a convolution, with a PAD before it folded in."""
+    source, w = ctx.tensor(op, 0, "input"), ctx.tensor(op, 1, "weights")
+    if len(w.shape) != 4 or min(w.shape) < 1:
+        ctx.fail(f"weights {w.name!r} have shape {list(w.shape)}; expected 4 dimensions of 1 or more")
+    axis = ctx.time_axis(source, w.shape[1:3])
+    taps = _taps(ctx, w.shape[1:3], axis)
+    x, *pads = ctx.pads_of(op)
+    fields, length = _window(ctx, op, axis, taps, x.shape[0], pads)
+    if any(pads) and max(fields["pad_before"], fields["pad_after"]) > (taps - 1) * fields["dilation"]:
+        x = ctx.take(op)  # whole columns of the output would see padding alone: the PAD stays an op
+        fields, length = _window(ctx, op, axis, taps, x.shape[0])
+    weights = ctx.constant(w, dtypes=["INT8" if x.dtype == "int8" else "FLOAT32"])
+    return x, weights, fields, length
 
 
 def lower_pad(ctx: Context, op: RawOp) -> None:
-    """PAD over time, as Keras' causal padding and ZeroPadding write it: folded into the convolution that reads it."""
+    """PAD over time, as Keras' causal padding and ZeroPadding write it."""
     source = ctx.tensor(op, 0, "input")
-    held = ctx.hold(op.inputs[0])
+    if len(op.inputs) != 2:
+        ctx.fail(f"has {len(op.inputs)} inputs; supported: 2 (it pads with zero)")
     amounts = ctx.constant(ctx.tensor(op, 1, "paddings"), dtypes=["INT32"])
     rank = len(source.shape)
     padded_axes = [a for a in range(rank) if amounts.shape == (rank, 2) and amounts[a].any()]
+    if amounts.shape == (rank, 2) and not padded_axes:
+        ctx.alias(op)
+        return
     if rank < 3 or len(padded_axes) != 1 or not 1 <= padded_axes[0] <= rank - 2 or amounts.min() < 0:
-        ctx.fail(f"pads {source.name!r} by {amounts.tolist()}; supported: columns before and after, over time")
+        ctx.fail(f"pads {source.name!r} by {_short(amounts)}; supported: columns before and after, over time")
     before, after = (int(n) for n in amounts[padded_axes[0]])
     length, channels = ctx.column_shape(source)
     if ctx.column_shape(ctx.result(op)) != (length + before + after, channels):
         ctx.fail(f"gives {list(ctx.result(op).shape)} from {list(source.shape)}")
-    ctx.pad(op, held, before, after)
+    ctx.pad(op, before, after)
+
+
+def _short(amounts: NDArray[Any]) -> str:
+    text = str(amounts.reshape(-1)[:12].tolist())
+    return text if amounts.size <= 12 else f"{text[:-1]}, ...]"
 
 
 def lower_max_pool(ctx: Context, op: RawOp) -> None:
@@ -112,9 +126,10 @@ def one_tap_conv(
 
 
 def _pool(ctx: Context, op: RawOp) -> tuple[ir.Tensor, ir.Tensor, dict[str, Any]]:
-    axis = ctx.time_axis(ctx.tensor(op, 0, "input"))
+    kernel = int(op.options["filter_h"]), int(op.options["filter_w"])
+    axis = ctx.time_axis(ctx.tensor(op, 0, "input"), kernel)
     x = ctx.take(op)
-    pool = _taps(ctx, (int(op.options["filter_h"]), int(op.options["filter_w"])), axis)
+    pool = _taps(ctx, kernel, axis)
     fields, length = _window(ctx, op, axis, pool, x.shape[0])
     out = ctx.give(op, x, (length, x.shape[1]))
     _check_channels(ctx, ctx.result(op), x.shape[1])
@@ -149,8 +164,6 @@ def _window(
         ctx.fail(f"reaches over {reach} columns, and its input has {length}")
     pad = max((out_length - 1) * stride + reach - length, 0) if padding == "SAME" else 0
     before, after = pad // 2 + pads[0], pad - pad // 2 + pads[1]
-    if max(before, after) >= reach:
-        ctx.fail(f"pads {max(before, after)} columns and reaches over {reach}; supported: fewer than it reaches over")
     fields = {
         "stride": stride,
         "dilation": dilation,

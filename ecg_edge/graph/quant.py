@@ -109,6 +109,27 @@ def add_multipliers(
     )
 
 
+def sub_multipliers(
+    input_scale: float, other_scale: float, output_scale: float, left_shift: int
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Factors of SUB: those of ADD, but TFLM computes them in single precision."""
+    a, b, out = (np.float32(scale) for scale in (input_scale, other_scale, output_scale))
+    twice = np.float32(2.0) * max(a, b)
+    factors = (a / twice, b / twice, twice / (np.float32(1 << left_shift) * out))
+    first, second, third = (quantize_multiplier(float(factor)) for factor in factors)
+    return first, second, third
+
+
+def mul_multiplier(input_scale: float, other_scale: float, output_scale: float) -> tuple[int, int]:
+    """Factor of MUL, in double precision."""
+    return quantize_multiplier(input_scale * other_scale / output_scale)
+
+
+def rescale_multiplier(input_scale: float, output_scale: float) -> tuple[int, int]:
+    """Factor of QUANTIZE from int8 to int8, in double precision."""
+    return quantize_multiplier(input_scale / output_scale)
+
+
 def softmax_parameters(beta: float, input_scale: float) -> tuple[int, int, int]:
     """(multiplier, shift, diff_min) of SOFTMAX: differences become Q5.26, and those below diff_min give 0."""
     integer_bits = 5
@@ -117,7 +138,7 @@ def softmax_parameters(beta: float, input_scale: float) -> tuple[int, int, int]:
 
 
 def logistic_parameters(input_scale: float) -> tuple[int, int, int]:
-    """(multiplier, shift, radius) of LOGISTIC: inputs become Q4.27, and those at the radius or beyond saturate."""
+    """(multiplier, shift, radius) of LOGISTIC and TANH: inputs become Q4.27; at the radius they saturate."""
     integer_bits = 4
     multiplier, shift = quantize_multiplier(input_scale * (1 << (31 - integer_bits)))
     return multiplier, shift, input_radius(integer_bits, shift)

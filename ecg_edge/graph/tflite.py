@@ -21,7 +21,7 @@ from .ir import Graph
 from .lower import lower
 from .raw import RawModel, RawOp, RawTensor
 
-MAX_BYTES = 64 << 20  # no microcontroller holds more, and a bound keeps damaged counts cheap
+MAX_BYTES = 16 << 20  # no microcontroller holds more, and a bound keeps damaged counts cheap
 MAX_TENSORS = 4096
 MAX_OPS = 2048
 MAX_RANK = 6
@@ -40,7 +40,7 @@ _DAMAGE = (
 
 
 def read_graph(data: bytes, *, name: str) -> Graph:
-    """Read a model: one subgraph, one input, one output, batch 1, every shape fixed.
+    """Read a model: one subgraph, one output, batch 1, every shape fixed; of several inputs, the signal comes first.
 
     Args:
         data: the file's bytes.
@@ -168,7 +168,10 @@ _POOL = {**_SPATIAL, "filter_h": "FilterHeight", "filter_w": "FilterWidth"}
 # Operator -> (its options table, name here -> accessor). An operator without an entry has no option that matters.
 _OPTIONS: Mapping[str, tuple[Callable[[], Any], Mapping[str, str]]] = {
     "CONV_2D": (schema.Conv2DOptions, {**_SPATIAL, **_DILATION}),
-    "DEPTHWISE_CONV_2D": (schema.DepthwiseConv2DOptions, {**_SPATIAL, **_DILATION}),
+    "DEPTHWISE_CONV_2D": (
+        schema.DepthwiseConv2DOptions,
+        {**_SPATIAL, **_DILATION, "multiplier": "DepthMultiplier"},
+    ),
     "MAX_POOL_2D": (schema.Pool2DOptions, _POOL),
     "AVERAGE_POOL_2D": (schema.Pool2DOptions, _POOL),
     "FULLY_CONNECTED": (
@@ -177,6 +180,9 @@ _OPTIONS: Mapping[str, tuple[Callable[[], Any], Mapping[str, str]]] = {
     ),
     "SOFTMAX": (schema.SoftmaxOptions, {"beta": "Beta"}),
     "ADD": (schema.AddOptions, {"activation": "FusedActivationFunction"}),
+    "SUB": (schema.SubOptions, {"activation": "FusedActivationFunction"}),
+    "MUL": (schema.MulOptions, {"activation": "FusedActivationFunction"}),
+    "CONCATENATION": (schema.ConcatenationOptions, {"axis": "Axis", "activation": "FusedActivationFunction"}),
 }
 
 

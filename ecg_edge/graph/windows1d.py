@@ -1,7 +1,8 @@
-"""Sliding over time: padding and the unrolled columns of a convolution, of any number type. Layer: graph."""
+"""Padding and unrolled columns of a convolution, operands side by side, of any number type. Layer: graph."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from . import ir
+
+BLOCK_VALUES = 8 << 20  # of unrolled columns that are copied at once
 
 
 def padded(
@@ -43,3 +46,18 @@ def taps_of(x: NDArray[Any], op: ir.Conv1D, length: int) -> NDArray[Any]:
         strides=(per_window, op.stride * per_column, op.dilation * per_column, per_channel),
         writeable=False,
     )
+
+
+def blocks_of(columns: NDArray[Any]) -> Iterator[slice]:
+    """Slices of output columns whose unrolled inputs, (n, length, taps, in), fit memory; nearly always one slice."""
+    n, length, taps, channels = columns.shape
+    step = max(1, BLOCK_VALUES // max(1, n * taps * channels))
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
+
+
+def broadcast(a: NDArray[Any], b: NDArray[Any], out: ir.Tensor) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Operands, each with n (a constant: 1) in front, side by side: (n, channels) becomes (n, 1, channels)."""
+    if len(out.shape) == 2:
+        a, b = (x[:, None] if x.ndim == 2 else x for x in (a, b))
+    return a, b

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import sys
 import tempfile
@@ -53,22 +54,39 @@ class TflmBackend:
                 )
             except RuntimeError as error:
                 raise GraphError(f"TFLM cannot run the model in {arena_bytes} bytes of arena: {log()}") from error
-        self._input: dict[str, Any] = self._interpreter.get_input_details(0)
+            self._inputs: tuple[dict[str, Any], ...] = tuple(self._input_details())
         self._output: dict[str, Any] = self._interpreter.get_output_details(0)
 
-    def run(self, windows: NDArray[Any]) -> NDArray[Any]:
-        """Scores of windows; see `Backend`."""
-        shaped = check_windows(windows, tuple(self._input["shape"]), np.dtype(self._input["dtype"]), self.name)
+    def run(self, windows: NDArray[Any] | tuple[NDArray[Any], ...]) -> NDArray[Any]:
+        """Scores of windows; see `Backend`. A model of several inputs takes a tuple: (n, ...) of each, in order."""
+        given = windows if isinstance(windows, tuple) else (windows,)
+        shaped = [
+            check_windows(x, tuple(details["shape"]), np.dtype(details["dtype"]), self.name)
+            for x, details in zip(given, self._inputs, strict=True)
+        ]
+        first, others = shaped[0], shaped[1:]
+        rows = iter(zip(*others, strict=True)) if others else itertools.repeat(())
+
+        def invoke(window: NDArray[Any]) -> NDArray[Any]:
+            return self._invoke(window, *next(rows))
+
         classes = int(np.prod(self._output["shape"]))
-        return run_one_by_one(shaped, classes, np.dtype(self._output["dtype"]), self._invoke)
+        return run_one_by_one(first, classes, np.dtype(self._output["dtype"]), invoke)
 
     def tensor(self, index: int) -> NDArray[Any]:
         """A tensor of the last run, by its index in the file; needs `keep_tensors`."""
         value: NDArray[Any] = self._interpreter.GetTensor(index, 0)["tensor_data"]
         return value
 
-    def _invoke(self, window: NDArray[Any]) -> NDArray[Any]:
-        self._interpreter.set_input(window, 0)
+    def _input_details(self) -> Iterator[dict[str, Any]]:
+        """Of every input: the wheel tells their number only by refusing the next one."""
+        with contextlib.suppress(IndexError):
+            for index in itertools.count():
+                yield self._interpreter.get_input_details(index)
+
+    def _invoke(self, *inputs: NDArray[Any]) -> NDArray[Any]:
+        for index, values in enumerate(inputs):
+            self._interpreter.set_input(values, index)
         self._interpreter.invoke()
         scores: NDArray[Any] = self._interpreter.get_output(0)
         return scores
@@ -107,9 +125,8 @@ def tflm_version() -> str:
 def _fits(model: bytes, size: int) -> bool:
     try:
         backend = TflmBackend(model, arena_bytes=size)
-        shape, dtype = tuple(backend._input["shape"]), np.dtype(backend._input["dtype"])
         with _captured_stderr():
-            backend.run(np.zeros(shape, dtype))
+            backend.run(tuple(np.zeros(tuple(x["shape"]), np.dtype(x["dtype"])) for x in backend._inputs))
     except (GraphError, RuntimeError):
         return False
     return True

@@ -43,7 +43,7 @@ def serve(path: str, name: str) -> int:
     library = ctypes.CDLL(path)
     model = embedded_model(library, name)
     backend = TflmBackend(model)
-    shape = tuple(int(size) for size in backend._input["shape"])
+    shape = tuple(int(size) for size in backend._inputs[0]["shape"])
 
     def run(window: ctypes._Pointer[ctypes.c_int8], scores: ctypes._Pointer[ctypes.c_int8]) -> int:
         columns = np.ctypeslib.as_array(window, shape[1:])
