@@ -25,7 +25,7 @@ from ecg_edge.bench.answers import Expected, expect, golden_scores
 from ecg_edge.bench.source import Source, record_source, synthetic_source
 from ecg_edge.bundle import Bundle
 from ecg_edge.device.filerun import FileBoard, Reply
-from ecg_edge.device.qemu import COMPILER, EMULATOR, find_machine
+from ecg_edge.device.machines import COMPILER, EMULATOR, find_machine
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.files import write_json
 from ecg_edge.recipes.firmware import export

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ecg_edge.bundle import Bundle, package_data
-from ecg_edge.device.qemu import COMPILER, EMULATED
+from ecg_edge.device.machines import COMPILER, EMULATED
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.recipes.firmware import export
 
@@ -145,7 +145,8 @@ def measure(bundle: Bundle, folder: Path, *, optimize: str = "-O2") -> Sizes:
     flags = (*MACHINE.core, *WARNINGS, *SECTIONS, optimize, f"-I{source}", f"-I{own}")
     _run(COMPILER, *flags, "-c", *map(str, files), cwd=folder)
     objects = [f"{file.stem}.o" for file in files]
-    _run(COMPILER, *MACHINE.core, *LINK, "-T", str(own / MACHINE.script), *objects, "-o", "image.elf", cwd=folder)
+    script = (f"-L{own}", "-T", str(own / MACHINE.script))
+    _run(COMPILER, *MACHINE.core, *LINK, *script, *objects, "-o", "image.elf", cwd=folder)
     graph = CallGraph()
     for path in folder.glob("*.ci"):
         graph.read(path.read_text(encoding="utf-8"))

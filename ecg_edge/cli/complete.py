@@ -30,9 +30,11 @@ def devices(incomplete: str) -> list[str]:
     """Boards that this machine starts, and its serial ports."""
     from ecg_edge.device.emulator import VIRTUAL
     from ecg_edge.device.link import available_ports
-    from ecg_edge.device.qemu import EMULATED
+    from ecg_edge.device.machines import EMULATED
 
-    return _starting([*(url for url in VIRTUAL if not url.endswith(":")), *EMULATED, *available_ports()], incomplete)
+    virtual = [url for url in VIRTUAL if not url.endswith(":")]
+    emulated = [url for url, machine in EMULATED.items() if machine.uart]
+    return _starting([*virtual, *emulated, *available_ports()], incomplete)
 
 
 def _starting(names: list[str], incomplete: str) -> list[str]:

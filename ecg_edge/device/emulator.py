@@ -25,7 +25,8 @@ from ecg_edge.device import process
 from ecg_edge.device.build import build, library_folder
 from ecg_edge.device.client import Device
 from ecg_edge.device.link import BAUD, Clock, SerialLink
-from ecg_edge.device.qemu import find_machine, start_qemu
+from ecg_edge.device.machines import find_machine
+from ecg_edge.device.qemu import start_qemu
 from ecg_edge.device.session import Patience
 from ecg_edge.errors import DeviceError, DeviceTimeout, LinkError
 

@@ -1,7 +1,7 @@
 """Ask an emulated board by files: thousands of windows, with exact instruction counts and no wire. Layer: device.
 
 Under QEMU's -icount an instruction takes one nanosecond of the board's time, so that its clock counts instructions, 40
-to a tick. These are instructions (emulated), and no time on hardware. The formats are firmware/qemu/file_main.c's.
+to a tick of 25 MHz. These are instructions (emulated), and no time on hardware. firmware/qemu/README.md has the formats.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_edge.device.qemu import build_image, run_to_end
+from ecg_edge.device.images import build_image
+from ecg_edge.device.machines import find_machine
+from ecg_edge.device.qemu import run_to_end
 from ecg_edge.errors import DeviceError
 
-INSTRUCTIONS_PER_TICK = 40
 MAINS = ("semihost.c", "file_main.c")
 _MAGIC = 0x31474345
 _QUESTION = struct.Struct("<4I")
@@ -68,7 +69,7 @@ class FileBoard:
         """Build its image, unless that was done before.
 
         Args:
-            url: a key of `qemu.EMULATED`.
+            url: a key of `machines.EMULATED`.
             firmware: the exported folder.
             window: samples per window of the image's first model.
             leads: of that model.
@@ -77,7 +78,7 @@ class FileBoard:
         Raises:
             DeviceError: a tool is missing, or it does not compile.
         """
-        self.image = build_image(url, firmware, MAINS, cache=cache)
+        self.image = build_image(url, firmware, MAINS, defines=(f"-DFILE_COLUMNS={window}u",), cache=cache)
         self._url, self._window, self._leads = url, window, leads
 
     def windows(self, samples_uv: NDArray[np.int16]) -> Reply:
@@ -125,13 +126,14 @@ class FileBoard:
         expected = np.where(answers["state"] == 0, answers["scores"][:, : max(1, classes)].argmax(axis=1), _ABSTAIN)
         if mode in (Mode.WINDOWS, Mode.STREAM) and not np.array_equal(answers["verdict"], expected):
             raise DeviceError(f"{self._url}: a verdict is not the highest score of its answer")
+        per_tick = find_machine(self._url).instructions_per_tick
         return Reply(
             answers["scores"][:, :classes].copy(),
             rows["columns"].reshape(count, -1, self._leads).copy() if extra else np.empty((count, 0, 0), np.int8),
             answers["state"].copy(),
             answers["last_index"].copy(),
-            answers["ticks"].astype(np.int64) * INSTRUCTIONS_PER_TICK,
+            np.rint(answers["ticks"] * per_tick).astype(np.int64),
             failed,
-            ticks * INSTRUCTIONS_PER_TICK,
+            round(ticks * per_tick),
             stack,
         )

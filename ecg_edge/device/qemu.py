@@ -1,63 +1,27 @@
-"""Build and start boards that QEMU emulates. Layer: device; imports errors, bundle.
+"""Start boards that QEMU emulates, with the images of `device/images.py`. Layer: device; imports errors.
 
-The exported firmware with the bare-metal files of firmware/qemu, compiled for the board's own core. Two images: one
-talks over a UART, which is a TCP socket here; one reads a file and writes a file (`device/filerun.py`).
+One kind of image talks over a UART, which is a TCP socket here; the other reads a file, writes a file and ends.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ecg_edge.bundle import package_data
 from ecg_edge.device import process
-from ecg_edge.device.build import build, library_folder
+from ecg_edge.device.images import build_image
 from ecg_edge.device.link import Clock, SerialLink
+from ecg_edge.device.machines import APT, EMULATED, EMULATOR, Machine, find_machine
 from ecg_edge.errors import DeviceError, LinkError
 
-EMULATOR = "qemu-system-arm"
-COMPILER = "arm-none-eabi-gcc"
-APT = "sudo apt-get install --no-install-recommends gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
-_C = ("-std=c99", "-O2", "-g", "-ffunction-sections", "-fdata-sections", "-DECG_ENGINE=2")
-_LINK = ("--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections")
-_SHARED = ("startup.c", "clock.c")
-_SEED_AT = 0x20000000  # board.h, board_kept_t
 _SEEDS = 65535
 _QMP_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A core as QEMU has it."""
-
-    board: str  # of boards.toml
-    machine: str  # QEMU's name
-    core: tuple[str, ...]  # the compiler's options
-    script: str  # the linker's, in firmware/qemu
-
-
-EMULATED = {"qemu:cortex-m4": Machine("mps2-an386", "mps2-an386", ("-mcpu=cortex-m4", "-mthumb"), "mps2.ld")}
-
-
-def find_machine(url: str) -> Machine:
-    """The machine behind a URL.
-
-    Raises:
-        DeviceError: there is none; says which there are.
-    """
-    found = EMULATED.get(url)
-    if found is None:
-        raise DeviceError(f"no emulated board {url}; there are: {', '.join(EMULATED)}")
-    return found
 
 
 class QemuLink:
@@ -151,11 +115,14 @@ def start_qemu(url: str, firmware: Path | None, *, boot: int | None = None, cach
         DeviceError: no such board, no compiler or emulator, no such folder, or it does not start.
     """
     machine = find_machine(url)
+    if not machine.uart:
+        wired = ", ".join(name for name, other in EMULATED.items() if other.uart)
+        raise DeviceError(f"{url} answers files only, not a wire; {wired} do")
     if firmware is None:
         raise DeviceError(f"{url} needs an exported firmware folder (ecg-edge export)")
-    image = build_image(url, firmware, ("uart.c", "wire_main.c"), cache=cache)
+    image = build_image(url, firmware, (machine.uart, "wire_main.c"), cache=cache)
     seed = secrets.randbelow(_SEEDS) if boot is None else boot - 1
-    options = ("-kernel", str(image), "-device", f"loader,addr={_SEED_AT:#x},data={seed:#x},data-len=4")
+    options = ("-kernel", str(image), "-device", f"loader,addr={machine.ram:#x},data={seed:#x},data-len=4")
     return _start(url, [*_emulator(url, machine), *options])
 
 
@@ -211,38 +178,6 @@ def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float) -> None
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip().splitlines() or ["no last words"]
         raise DeviceError(f"{url}: {image.name} ended with status {done.returncode}: {words[-1]}")
-
-
-def build_image(url: str, firmware: Path, mains: Sequence[str], *, cache: Path | None = None) -> Path:
-    """The exported folder and `mains` of firmware/qemu, linked for the board.
-
-    Raises:
-        DeviceError: a tool is missing, no such folder, or it does not compile.
-    """
-    machine, compiler = find_machine(url), shutil.which(COMPILER)
-    if compiler is None:
-        raise DeviceError(f"{url} needs {COMPILER}, and there is none: {APT}")
-    library, own = library_folder(firmware), (package_data("firmware") / "qemu").resolve()
-    sources = [*sorted(library.glob("*.c")), *(own / name for name in (*_SHARED, *mains))]
-    files = [*sources, *sorted(library.glob("*.h")), own / "board.h", own / machine.script]
-    flags = (*machine.core, *_C, *_LINK)
-    step = [*flags, f"-I{library}", f"-I{own}", *map(str, sources), "-T", str(own / machine.script)]
-    name = f"{Path(mains[-1]).stem}.elf"
-    try:
-        return build(name, compiler, files, [step], flags=flags, cache=cache)
-    except DeviceError as error:
-        if _has_c_library(compiler):
-            raise
-        raise DeviceError(f"{url} needs the C library of {COMPILER}, and there is none: {APT}") from error
-
-
-def _has_c_library(compiler: str) -> bool:
-    """The compiler and its library are two packages."""
-    with contextlib.suppress(OSError):
-        command = [compiler, "-print-file-name=nano.specs"]
-        found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-        return Path(found).is_absolute()
-    return False
 
 
 def _emulator(url: str, machine: Machine) -> list[str]:

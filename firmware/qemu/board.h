@@ -1,4 +1,6 @@
-// What QEMU's mps2-an386 (Cortex-M4, 25 MHz) gives the application: start-up, a clock, a UART, semihosting.
+// What an emulated board gives the application: start-up, a clock, a UART, semihosting.
+//
+// As it stands, of QEMU's mps2-an386 (Cortex-M4). Another machine's clock and RAM come by -D; device/qemu.py has them.
 #ifndef BOARD_H
 #define BOARD_H
 
@@ -10,17 +12,23 @@
 extern "C" {
 #endif
 
+// Of SysTick. Under `-icount shift=0` an instruction takes one nanosecond of the board's time: at 25 MHz 40 make a tick.
+#ifndef BOARD_CLOCK_HZ
 #define BOARD_CLOCK_HZ 25000000u
-// Under `-icount shift=0` an instruction takes one nanosecond of the board's time, so that a tick of SysTick is 40 of them.
-#define BOARD_INSTRUCTIONS_PER_TICK 40u
+#endif
+
+// Where RAM begins.
+#ifndef BOARD_RAM
+#define BOARD_RAM 0x20000000u
+#endif
 
 // The first bytes of RAM. No start-up code writes them: they outlive a reset, and are zero after power-on.
 typedef struct {
-    uint32_t seed;          // written from outside before each reset: -device loader,addr=0x20000000,data=N,data-len=4
+    uint32_t seed;          // written from outside before each reset: -device loader,addr=<BOARD_RAM>,data=N,data-len=4
     uint32_t resets;        // since power-on
     uint32_t fault_pc;      // of the fault that caused this reset; 0: none
 } board_kept_t;
-#define BOARD_KEPT ((volatile board_kept_t *)0x20000000u)
+#define BOARD_KEPT ((volatile board_kept_t *)BOARD_RAM)
 
 // The application. Does not return.
 void board_main(void);
@@ -31,7 +39,7 @@ void board_fault(uint32_t pc);
 // Starts the machine again: RAM stays, all else is as after power-on.
 void board_restart(void);
 
-// Ticks of the 25 MHz clock since board_clock_start(), modulo 2^32.
+// Ticks of that clock since board_clock_start(), modulo 2^32.
 void board_clock_start(void);
 uint32_t board_ticks(void);
 

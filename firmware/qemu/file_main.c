@@ -13,6 +13,10 @@
 #define QUESTIONS "questions.bin"
 #define ANSWERS "answers.bin"
 #define BLOCK_SAMPLES 512u              // of a stream, read at once
+// The longest window that can be asked for. A board with little RAM is told that of its model.
+#ifndef FILE_COLUMNS
+#define FILE_COLUMNS 65535u
+#endif
 
 enum { MODE_WINDOWS = 0, MODE_STREAM = 1, MODE_PREPARE = 2, MODE_MODEL = 3, MODE_COUNT = 4 };
 // Exit codes.
@@ -45,9 +49,9 @@ static int8_t kept_window[ECG_WINDOW_BYTES];
 static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
 static const ecg_memory_t memory = {scratch, sizeof scratch, kept_window, sizeof kept_window, leads, ECG_MAX_LEADS};
 static ecg_stream_t stream;
-// Of one window, whatever model it is for: this board has the room.
-static int16_t samples[(size_t)UINT16_MAX * ECG_MAX_LEADS];
-static int8_t columns[(size_t)UINT16_MAX * ECG_MAX_LEADS];
+// Of one window, or of a block of a stream.
+static int16_t samples[(size_t)(FILE_COLUMNS > BLOCK_SAMPLES ? FILE_COLUMNS : BLOCK_SAMPLES) * ECG_MAX_LEADS];
+static int8_t columns[(size_t)FILE_COLUMNS * ECG_MAX_LEADS];
 static uint8_t block_flags[BLOCK_SAMPLES];
 
 void board_fault(uint32_t pc)
@@ -221,6 +225,7 @@ void board_main(void)
     check(board_file_read(run.in, &question, sizeof question), EXIT_SHORT_FILE);
     check(question.magic == MAGIC && question.mode < MODE_COUNT && question.model < ecg_models_count, EXIT_BAD_QUESTION);
     run.image = &ecg_models[question.model];
+    check((size_t)run.image->model->window * run.image->model->leads <= sizeof columns, EXIT_BAD_QUESTION);
     run.count = question.count;
     selftest(&summary);
     runs[question.mode](&run);

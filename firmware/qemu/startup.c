@@ -55,8 +55,10 @@ static void paint_stack(void)
 
 void board_reset(void)
 {
+#if __ARM_ARCH > 6                  // Armv6-M has no coprocessors
     CPACR |= CPACR_FPU;
     __asm__ volatile("dsb\n\tisb" ::: "memory");
+#endif
     memcpy(board_data_begin, board_data_load, (size_t)((uintptr_t)board_data_end - (uintptr_t)board_data_begin));
     memset(board_bss_begin, 0, (size_t)((uintptr_t)board_bss_end - (uintptr_t)board_bss_begin));
     paint_stack();
@@ -70,7 +72,7 @@ void board_reset(void)
 // Which stack pointer the processor pushed its frame with does not vary here: nothing uses the other one.
 __attribute__((naked)) void board_on_fault(void)
 {
-    __asm__ volatile("mrs r0, msp\n\tb board_on_frame");
+    __asm__ volatile("mrs r0, msp\n\tldr r1, =board_on_frame\n\tbx r1\n\t.pool");   // a branch of Armv6-M reaches 2 KB only
 }
 
 void board_on_frame(const uint32_t *frame)

@@ -18,8 +18,9 @@ from toolchain import WARNINGS
 
 from ecg_edge.bench.board import open_board
 from ecg_edge.bundle import Bundle, package_data
-from ecg_edge.device import Device, Frame, FrameReader, FrameType, Hello, Patience, encode_frame, qemu
+from ecg_edge.device import Device, Frame, FrameReader, FrameType, Hello, Patience, encode_frame, images
 from ecg_edge.device.emulator import open_device
+from ecg_edge.device.machines import COMPILER, EMULATOR
 from ecg_edge.device.messages import Index, SelfTestState
 from ecg_edge.device.qemu import QemuLink, start_qemu
 from ecg_edge.errors import DeviceError, LinkError
@@ -70,7 +71,7 @@ def one_line(caught: pytest.ExceptionInfo[Exception]) -> str:
 
 def test_hello_with_a_passed_selftest_comes_within_a_second_of_power_on(cache: Path, tmp_path: Path) -> None:
     firmware = export_for_m4(Bundle.load("ecg5"), tmp_path / "firmware")
-    qemu.build_image(URL, firmware, ("uart.c", "wire_main.c"), cache=cache)
+    images.build_image(URL, firmware, ("uart.c", "wire_main.c"), cache=cache)
     took_s = []
     for _ in range(3):  # the machine may be busy: the best of three
         start_s = time.monotonic()
@@ -166,7 +167,7 @@ def test_bench_starts_the_board_as_easily_as_a_port() -> None:
         assert device.require(bundle.model_sha256).board == "mps2-an386"
 
 
-@pytest.mark.parametrize("tool", [qemu.COMPILER, qemu.EMULATOR])
+@pytest.mark.parametrize("tool", [COMPILER, EMULATOR])
 def test_a_missing_tool_is_one_line_with_the_command_that_installs_it(
     firmware: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
@@ -181,7 +182,7 @@ def test_a_missing_c_library_is_one_line_with_the_command_that_installs_it(
     firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need_tools()
-    compiler = tmp_path / qemu.COMPILER
+    compiler = tmp_path / COMPILER
     compiler.write_text('#!/bin/sh\n[ "$1" = -print-file-name=nano.specs ] && echo nano.specs && exit 0\nexit 1\n')
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
@@ -200,13 +201,16 @@ def test_what_is_no_emulated_board_or_no_export_is_refused(tmp_path: Path, cache
 
 
 @pytest.mark.parametrize("optimize", ["-O0", "-O2", "-Os"])
-def test_every_source_of_both_images_compiles_without_a_warning(firmware: Path, tmp_path: Path, optimize: str) -> None:
+def test_every_source_of_the_images_compiles_without_a_warning(
+    image: tuple[Bundle, ...], firmware: Path, tmp_path: Path, optimize: str
+) -> None:
     need_tools()
     own, library = package_data("firmware") / "qemu", firmware / "EcgEdge" / "src"
     sources = [str(path) for folder in (own, library) for path in sorted(folder.glob("*.c"))]
-    flags = ("-mcpu=cortex-m4", "-mthumb", *WARNINGS, optimize, f"-I{own.resolve()}", f"-I{library}")
+    engine = images.EngineFolder(library, image[0].manifest.name, input_bytes=48, classes=5)
+    flags = ("-mcpu=cortex-m4", "-mthumb", *WARNINGS, optimize, f"-I{own.resolve()}", f"-I{library}", *engine.defines)
     done = subprocess.run(
-        [qemu.COMPILER, *flags, "-c", *map(os.path.abspath, sources)],
+        [COMPILER, *flags, "-c", *map(os.path.abspath, sources)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

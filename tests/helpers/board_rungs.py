@@ -16,7 +16,8 @@ from ecg_edge.bundle import Affine, Bundle, Manifest, save_bundle, shipped_bundl
 from ecg_edge.device import FakeLink, Link, SerialLink
 from ecg_edge.device.emulator import BoardLink, start_board
 from ecg_edge.device.fake import FakeDevice, FakeModel, Scores, fake_hello
-from ecg_edge.device.qemu import COMPILER, EMULATOR, find_machine, start_qemu
+from ecg_edge.device.machines import COMPILER, EMULATOR, find_machine
+from ecg_edge.device.qemu import start_qemu
 from ecg_edge.graph import interpret
 from ecg_edge.graph.tflite import read_graph
 from ecg_edge.recipes.firmware import export

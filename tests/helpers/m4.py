@@ -9,7 +9,7 @@ import pytest
 from board_rungs import missing
 
 from ecg_edge.bundle import Bundle
-from ecg_edge.device.qemu import COMPILER, EMULATOR, find_machine
+from ecg_edge.device.machines import COMPILER, EMULATOR, find_machine
 from ecg_edge.recipes.firmware import export
 
 URL = "qemu:cortex-m4"
