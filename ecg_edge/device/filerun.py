@@ -1,7 +1,7 @@
 """Ask an emulated board by files: thousands of windows, with exact instruction counts and no wire. Layer: device.
 
 Under QEMU's -icount an instruction takes one nanosecond of the board's time, so that its clock counts instructions, 40
-to a tick of 25 MHz. These are instructions (emulated), and no time on hardware. firmware/qemu/README.md has the formats.
+to a tick of 25 MHz. These are instructions (emulated), no time on hardware. firmware/qemu/README.md has the formats.
 """
 
 from __future__ import annotations
