@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
@@ -38,13 +38,11 @@ def zero_point(tensor: Operand) -> int:
     return tensor.quant.zero_point if tensor.quant else 0
 
 
-def requantization(
-    x: Tensor, out: Tensor, weight_quant: Quant | None, factor: Callable[[float, float, float], tuple[int, int]]
-) -> dict[str, Any]:
+def requantization(x: Tensor, out: Tensor, weight_quant: Quant | None) -> dict[str, Any]:
     """The fields weight_quant, multipliers, shifts, input_zero and output_zero of an op with weights."""
     pairs: list[tuple[int, int]] = []
     if x.quant and out.quant and weight_quant:
-        pairs = [factor(x.quant.scale[0], scale, out.quant.scale[0]) for scale in weight_quant.scale]
+        pairs = [quant.product_multiplier(x.quant.scale[0], w, out.quant.scale[0]) for w in weight_quant.scale]
     multipliers, shifts = (np.array([p[i] for p in pairs], np.int32) for i in (0, 1))
     return {
         "weight_quant": weight_quant,

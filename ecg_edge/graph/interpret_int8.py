@@ -207,7 +207,7 @@ def _curve(
 ) -> Int8s:
     """A function from Q4.27 to Q0.31, whose result is kept to `bits` fractional bits."""
     q = np.arange(-128, 128, dtype=np.int64) - op.input_zero
-    near = np.clip(q, 1 - op.radius, op.radius - 1)
+    near = np.clip(q, -op.radius, op.radius)
     value = curve(requantize(near, op.multiplier, op.shift))
     table = np.clip(fixedpoint.rounding_shift_right(value, 31 - bits) + output_zero, -128, 127)
     table = np.where(q <= -op.radius, -128, np.where(q >= op.radius, 127, table)).astype(np.int8)

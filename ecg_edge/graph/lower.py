@@ -131,17 +131,16 @@ def _dense(ctx: Context, op: RawOp) -> None:
         ctx.fail(f"weights {w.name!r} have shape {list(weights.shape)}; expected (out, in)")
     out_count, in_count = weights.shape
     weight_quant = ctx.weight_quant(w, axis=0, channels=out_count, ir_axis=0) if x.quant else None
-    factor = quant.conv_multiplier if weight_quant and len(weight_quant.scale) > 1 else quant.dense_multiplier
     bias = ctx.bias(op, x, out_count)
     if math.prod(shape) != in_count:
         if len(shape) != 2 or shape[1] != in_count:
             ctx.fail(f"input {source.name!r} has shape {list(source.shape)}; the weights take {in_count} values")
-        one_tap_conv(ctx, op, weights, bias, weight_quant, factor)
+        one_tap_conv(ctx, op, weights, bias, weight_quant)
         return
     out = ctx.give(op, x, (out_count,))
     if ctx.result(op).shape[-1] != out_count:
         ctx.fail(f"gives {list(ctx.result(op).shape)}; the weights give {out_count} values")
-    fields = requantization(x, out, weight_quant, factor) | ctx.activation(op, out)
+    fields = requantization(x, out, weight_quant) | ctx.activation(op, out)
     ctx.ops.append(ir.Dense(ctx.op_name("dense"), x, out, weights, bias, **fields))
 
 

@@ -65,7 +65,7 @@ def lower_relu(ctx: Context, op: RawOp) -> None:
     if op.code == "RELU6":
         ctx.check_same_quant(x, out)
     if x.quant and out.quant:
-        factor = quant.relu_multiplier(x.quant.scale[0], out.quant.scale[0])
+        factor = quant.rescale_multiplier(x.quant.scale[0], out.quant.scale[0])
         multiplier, shift = quant.IDENTITY if op.code == "RELU6" else factor
     fields = ctx.clamp("RELU6" if op.code == "RELU6" else "RELU", out)
     fields |= {"multiplier": multiplier, "shift": shift, "input_zero": zero_point(x), "output_zero": zero_point(out)}
@@ -92,7 +92,7 @@ def lower_sum(ctx: Context, op: RawOp) -> None:
     pairs = ((0, 0), (0, 0), (0, 0))
     if x.quant and other.quant and out.quant:
         scales = (x.quant.scale[0], other.quant.scale[0], out.quant.scale[0])
-        pairs = (quant.add_multipliers if add else quant.sub_multipliers)(*scales, _LEFT_SHIFT)
+        pairs = quant.add_multipliers(*scales, _LEFT_SHIFT)
         if pairs[2][1] > 0:
             ctx.fail(f"output {out.name!r} has scale {scales[2]}: too small for inputs of {scales[0]} and {scales[1]}")
     kind = ir.Add if add else ir.Sub
@@ -112,7 +112,7 @@ def lower_mul(ctx: Context, op: RawOp) -> None:
     x, other, out = _binary(ctx, op)
     multiplier = shift = 0
     if x.quant and other.quant and out.quant:
-        multiplier, shift = quant.mul_multiplier(x.quant.scale[0], other.quant.scale[0], out.quant.scale[0])
+        multiplier, shift = quant.product_multiplier(x.quant.scale[0], other.quant.scale[0], out.quant.scale[0])
     fields = ctx.activation(op, out) | {"multiplier": multiplier, "shift": shift}
     fields |= {"input_zero": zero_point(x), "other_zero": zero_point(other), "output_zero": zero_point(out)}
     ctx.ops.append(ir.Mul(ctx.op_name("mul"), x, other, out, **fields))

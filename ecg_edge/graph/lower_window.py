@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
-from . import ir, quant
+from . import ir
 from .context import Context, requantization
 from .raw import RawOp, RawTensor
 
@@ -24,7 +24,7 @@ def lower_conv(ctx: Context, op: RawOp) -> None:
     _check_channels(ctx, ctx.result(op), out_count)
     w = ctx.tensor(op, 1, "weights")
     weight_quant = ctx.weight_quant(w, axis=0, channels=out_count, ir_axis=0) if x.quant else None
-    fields |= _per_channel(requantization(x, out, weight_quant, quant.conv_multiplier), out_count)
+    fields |= _per_channel(requantization(x, out, weight_quant), out_count)
     bias = ctx.bias(op, x, out_count)
     fields |= ctx.activation(op, out)
     ctx.ops.append(ir.Conv1D(ctx.op_name("conv"), x, out, weights.reshape(out_count, -1, channels), bias, **fields))
@@ -43,7 +43,7 @@ def lower_depthwise(ctx: Context, op: RawOp) -> None:
     as_conv = x.shape[1] == 1 and channels > 1
     w = ctx.tensor(op, 1, "weights")
     weight_quant = ctx.weight_quant(w, axis=3, channels=channels, ir_axis=0 if as_conv else 1) if x.quant else None
-    fields |= _per_channel(requantization(x, out, weight_quant, quant.conv_multiplier), channels)
+    fields |= _per_channel(requantization(x, out, weight_quant), channels)
     bias = ctx.bias(op, x, channels)
     fields |= ctx.activation(op, out)
     rows = weights.reshape(-1, channels)
@@ -113,14 +113,13 @@ def one_tap_conv(
     weights: NDArray[Any],
     bias: NDArray[Any],
     weight_quant: ir.Quant | None,
-    factor: Callable[[float, float, float], tuple[int, int]],
 ) -> None:
-    """FULLY_CONNECTED at every time step: a convolution of one tap, with the factors of a FULLY_CONNECTED."""
+    """FULLY_CONNECTED at every time step: a convolution of one tap."""
     x = ctx.take(op)
     out_count, channels = weights.shape
     out = ctx.give(op, x, (x.shape[0], out_count))
     _check_channels(ctx, ctx.result(op), out_count)
-    fields = _per_channel(requantization(x, out, weight_quant, factor), out_count) | ctx.activation(op, out)
+    fields = _per_channel(requantization(x, out, weight_quant), out_count) | ctx.activation(op, out)
     fields |= {"stride": 1, "dilation": 1, "padding": "VALID", "pad_before": 0, "pad_after": 0}
     ctx.ops.append(ir.Conv1D(ctx.op_name("conv"), x, out, weights.reshape(out_count, 1, channels), bias, **fields))
 

@@ -85,12 +85,12 @@ def test_multipliers_at_the_edges(real: float, wanted: tuple[int, int]) -> None:
     assert quant.quantize_multiplier(real) == wanted
 
 
-def test_a_dense_multiplies_its_scales_in_single_precision_and_a_convolution_in_double() -> None:
-    scales = [float(np.float32(s)) for s in (0.06422777, 0.0057568, 0.28735533)]
-    product = float(np.float32(scales[0]) * np.float32(scales[1]))
-    assert quant.dense_multiplier(*scales) == quant.quantize_multiplier(product / scales[2])
-    assert quant.conv_multiplier(*scales) == quant.quantize_multiplier(scales[0] * scales[1] / scales[2])
-    assert quant.dense_multiplier(*scales) != quant.conv_multiplier(*scales)
+def test_scales_are_multiplied_and_divided_in_double_precision() -> None:
+    a, b, out = (float(np.float32(s)) for s in (0.06422777, 0.0057568, 0.28735533))
+    assert quant.product_multiplier(a, b, out) == quant.quantize_multiplier(a * b / out)
+    assert quant.product_multiplier(a, b, out) != quant.quantize_multiplier(float(np.float32(a) * np.float32(b)) / out)
+    assert quant.rescale_multiplier(a, b) == quant.quantize_multiplier(a / b)
+    assert quant.rescale_multiplier(a, b) != quant.quantize_multiplier(float(np.float32(a) / np.float32(b)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 43, 1024])
