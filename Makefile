@@ -13,6 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What ecg5 needs of TFLM's arena by core, measured with real TFLM under QEMU: the architecture decides it, not weights.
 ARENAS := $(addprefix --arena=,reference-cortex-m4=12296 cmsis-nn-cortex-m4=12812 cmsis-nn-cortex-m55=16716)
 WINDOWS ?= 5000
+INPUTS ?= 200
 URL ?=
 
 # System packages, fetched with apt where root or sudo allows it.
@@ -55,11 +56,13 @@ hil: .venv/.dev ## the tests on a real board: make hil URL=/dev/ttyUSB0
 	@test -n "$(URL)" || { echo "which board? make hil URL=/dev/ttyUSB0" >&2; exit 2; }
 	$(BIN)/pytest -q -m hil --device "$(URL)"
 
-bench: .venv/.dev ## speed of the host's stages, and both engines against the golden model: make bench WINDOWS=5000
+bench: .venv/.dev ## host's stages, both engines against the golden model, the engine on every core: make bench WINDOWS=5000 INPUTS=200
 	@tools/system.sh $(HOST_PACKAGES)
 	$(BIN)/python tools/bench_host.py --out build/bench/host.json
 	$(BIN)/ecg-edge bench ecg5 --device virtual:native --synthetic $(WINDOWS) --out build/bench/native
 	$(BIN)/ecg-edge bench ecg5 --device virtual:tflm --synthetic $(WINDOWS) --out build/bench/tflm
+	-@tools/system.sh $(ARM_PACKAGES) qemu-system-arm
+	$(BIN)/python tools/bench_engine.py --inputs $(INPUTS) --out build/bench/engine.json
 
 model: .venv/.dev ## train the shipped ecg5 again, and write all that follows from it (a quarter of an hour)
 	$(BIN)/ecg-edge train --out build/run/ecg5 --seed 2 --force

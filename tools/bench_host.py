@@ -12,16 +12,12 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy reads it
 
-import platform
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import scipy
-
-import ecg_edge
+from ecg_edge.bench.machine import machine, versions
 from ecg_edge.bundle import Bundle
 from ecg_edge.files import json_text, write_text
 from ecg_edge.graph import interpret
@@ -57,20 +53,9 @@ def measure(windows: int) -> dict[str, object]:
             "prepare": windows_per_s(lambda: prepare(made.samples_uv, p), len(labels)),
             "interpret int8": windows_per_s(lambda: interpret.run(graph, columns), len(labels)),
         },
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
-        "versions": {
-            "ecg-edge": ecg_edge.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-        },
+        "machine": machine(),
+        "versions": versions(("numpy", "scipy")),
     }
-
-
-def _processor() -> str:
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def main() -> None:

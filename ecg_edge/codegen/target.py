@@ -13,14 +13,14 @@ Kernels = Literal["portable", "thumb1", "dsp", "mve", "host"]
 # Core -> kernels. A core that is not listed runs the portable ones.
 CORES: dict[str, Kernels] = {
     "portable": "portable",
-    "cortex-m0": "thumb1",
-    "cortex-m0plus": "thumb1",
+    "cortex-m0": "portable",
+    "cortex-m0plus": "portable",
     "cortex-m3": "portable",
     "cortex-m4": "dsp",
     "cortex-m7": "dsp",
     "cortex-m33": "dsp",
-    "cortex-m55": "mve",
-    "host": "host",
+    "cortex-m55": "portable",
+    "host": "portable",
 }
 
 
@@ -33,7 +33,7 @@ class Target:
 
     @property
     def kernels(self) -> Kernels:
-        """The kernel set: firmware/EcgEdge/src/ecg_ops_<kernels>.h."""
+        """The kernel set: kernels/<name>.py, and firmware/EcgEdge/src/ecg_ops_<name>.h."""
         return CORES[self.core]
 
 
@@ -51,3 +51,10 @@ def find_target(core: str, opt: str) -> Target:
     if opt not in get_args(Opt):
         raise EcgEdgeError(f"no optimization {opt!r}; there are: {', '.join(get_args(Opt))}")
     return Target(core, cast(Opt, opt))
+
+
+def flags(target: Target) -> tuple[str, ...]:
+    """What the engine's files are best compiled with, for GCC and clang."""
+    if target.core == "host":
+        return ("-O3", "-march=native")
+    return ("-Os",) if target.opt == "size" else ("-O2",)

@@ -6,6 +6,7 @@ The HTML reports do not need these. matplotlib comes with the extra `[report]` a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,48 @@ def save_strips(strips: Sequence[Strip], path: Path) -> None:
     for place, strip in enumerate(strips, 1):
         _draw_strip(figure.add_subplot(rows, COLUMNS, place), strip)
     _save(figure, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One engine on one core, in a plot of what it costs."""
+
+    group: str  # one picture each
+    series: str  # one colour each
+    label: str
+    instructions: int
+    ram_bytes: int
+    ours: bool
+
+
+def save_pareto(points: Sequence[Point], path: Path) -> None:
+    """Draw instructions against RAM, both on log axes: less of both is better. The front of each picture is joined.
+
+    Args:
+        points: at least one.
+        path: its suffix is one of FORMATS.
+
+    Raises:
+        EcgEdgeError: the format is another, or matplotlib is missing.
+    """
+    _figure_class(path.suffix.removeprefix("."))
+    groups = list(dict.fromkeys(point.group for point in points))
+    figure = _new_figure(5.2 * len(groups), 4.6)
+    colours = {name: f"C{i}" for i, name in enumerate(dict.fromkeys(point.series for point in points))}
+    for place, group in enumerate(groups, 1):
+        axes = figure.add_subplot(1, len(groups), place)
+        _draw_pareto(axes, [point for point in points if point.group == group], colours)
+        axes.set(title=group, xlabel="RAM, bytes", ylabel="instructions (emulated) a window")
+    _save(figure, path)
+
+
+def pareto_front(points: Sequence[Point]) -> list[Point]:
+    """Those that no other beats in both, by RAM."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.ram_bytes, p.instructions)):
+        if not front or point.instructions < front[-1].instructions:
+            front.append(point)
+    return front
 
 
 def _figure_class(suffix: str) -> Any:
@@ -127,6 +170,20 @@ def _calibration(result: Mapping[str, Any]) -> Any:
     axes.legend()
     axes.grid(alpha=0.3)
     return figure
+
+
+def _draw_pareto(axes: Any, points: Sequence[Point], colours: Mapping[str, str]) -> None:
+    for series, colour in colours.items():
+        front = pareto_front([point for point in points if point.series == series])
+        axes.plot([p.ram_bytes for p in front], [p.instructions for p in front], color=colour, alpha=0.3, zorder=1)
+    for point in points:
+        colour, marker = colours[point.series], "o" if point.ours else "s"
+        axes.scatter(point.ram_bytes, point.instructions, color=colour, marker=marker, zorder=2)
+        place = (point.ram_bytes, point.instructions)
+        axes.annotate(f"{point.series}, {point.label}", place, (4, 4), textcoords="offset points", fontsize=6)
+    axes.set(xscale="log", yscale="log")
+    axes.margins(x=0.5, y=0.1)  # room for the labels
+    axes.grid(which="both", alpha=0.2)
 
 
 def _draw_strip(axes: Any, strip: Strip) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.report.html import Strip
 from ecg_edge.report.metrics import by_bin, calibration, classification
-from ecg_edge.report.plots import save_evaluation, save_strips
+from ecg_edge.report.plots import Point, pareto_front, save_evaluation, save_pareto, save_strips
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -57,3 +57,18 @@ def test_a_missing_matplotlib_is_asked_for_with_its_extra(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)  # what import sees when it is not installed
     with pytest.raises(EcgEdgeError, match=r"pip install 'ecg-edge\[report\]'"):
         save_evaluation(evaluation(), tmp_path)
+
+
+def points() -> list[Point]:
+    figures = {"small": (900, 100), "middle": (500, 200), "beaten": (600, 300), "fast": (100, 900)}
+    return [Point("m", "cortex-m4", name, *figure, ours=True) for name, figure in figures.items()]
+
+
+def test_the_front_holds_what_nothing_beats_in_both() -> None:
+    assert [point.label for point in pareto_front(points()[::-1])] == ["small", "middle", "fast"]
+
+
+def test_engines_are_drawn_by_what_they_cost(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="drawing needs the extra [report]")
+    save_pareto(points(), tmp_path / "engine.png")
+    assert (tmp_path / "engine.png").read_bytes().startswith(PNG)
