@@ -25,6 +25,8 @@ MAX_BYTES = 16 << 20  # no microcontroller holds more, and a bound keeps damaged
 MAX_TENSORS = 4096
 MAX_OPS = 2048
 MAX_RANK = 6
+MAX_NAME_BYTES = 4096
+MAX_NUMBERS = 1 << 20  # scales, zero points and tensor indices, all together: each becomes a Python object
 SCHEMA_VERSION = 3
 # What a wrong offset makes the flatbuffers reader raise. MemoryError: a wrong length of gigabytes.
 _DAMAGE = (
@@ -78,6 +80,7 @@ def _copy(data: bytes, name: str) -> RawModel:
     graph = model.Subgraphs(0)
     tensor_count = _bounded(graph.TensorsLength(), MAX_TENSORS, "tensors")
     op_count = _bounded(graph.OperatorsLength(), MAX_OPS, "operators")
+    _check_numbers(graph, tensor_count, op_count)
     return RawModel(
         sha256=hashlib.sha256(data).hexdigest(),
         tensors=tuple(_tensor(model, graph.Tensors(i), i, name) for i in range(tensor_count)),
@@ -85,6 +88,23 @@ def _copy(data: bytes, name: str) -> RawModel:
         inputs=_indices(graph.InputsAsNumpy(), tensor_count),
         outputs=_indices(graph.OutputsAsNumpy(), tensor_count),
     )
+
+
+def _check_numbers(graph: Any, tensor_count: int, op_count: int) -> None:
+    """Refuse many long vectors before any is read; tables of a damaged file may share one."""
+    total = graph.InputsLength() + graph.OutputsLength()
+    for i in range(op_count):
+        total += graph.Operators(i).InputsLength() + graph.Operators(i).OutputsLength()
+    for i in range(tensor_count):
+        quant = graph.Tensors(i).Quantization()
+        total += quant.ScaleLength() + quant.ZeroPointLength() if quant is not None else 0
+    _bounded(total, MAX_NUMBERS, "scales, zero points and indices")
+
+
+def _text(data: bytes) -> str:
+    """A name of the file."""
+    _bounded(len(data), MAX_NAME_BYTES, "bytes in a name")
+    return data.decode("utf-8")
 
 
 def _bounded(count: int, limit: int, what: str) -> int:
@@ -104,7 +124,7 @@ def _indices(array: Any, tensor_count: int) -> tuple[int, ...]:
 
 def _tensor(model: Any, tensor: Any, index: int, name: str) -> RawTensor:
     label = tensor.Name()
-    label = label.decode("utf-8") if label else f"#{index}"
+    label = _text(label) if label else f"#{index}"
     rank = _bounded(tensor.ShapeLength(), MAX_RANK, f"dimensions in tensor {label!r}")
     signature_rank = _bounded(tensor.ShapeSignatureLength(), MAX_RANK, f"dimensions in tensor {label!r}")
     signature = [tensor.ShapeSignature(i) for i in range(signature_rank)]
@@ -148,7 +168,7 @@ def _op(model: Any, op: Any, tensor_count: int) -> RawOp:
     code = _enum_name(schema.BuiltinOperator, max(opcode.BuiltinCode(), opcode.DeprecatedBuiltinCode()))
     if code == "CUSTOM":
         custom = opcode.CustomCode()
-        code = f"CUSTOM {custom.decode('utf-8') if custom else '?'}"
+        code = f"CUSTOM {_text(custom) if custom else ''!r}"
     return RawOp(
         code=code,
         inputs=_indices(op.InputsAsNumpy(), tensor_count),

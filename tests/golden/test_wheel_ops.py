@@ -1,5 +1,6 @@
 """Every op against the tflite-micro wheel, in files written for the purpose; the converter would write few of them."""
 
+import os
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -19,6 +20,7 @@ from ecg_edge.graph.tflite import read_graph
 pytest.importorskip("tflite_micro", reason="misses: every op against the tflite-micro wheel")
 
 ENDS = (-128, 127, 5)
+SEEDS = 3000 if os.environ.get("ECG_SOAK") == "1" else 150  # of random graphs
 Layers = Callable[[Writer, Node], Node]
 
 
@@ -230,7 +232,7 @@ def test_several_inputs(order: str) -> None:
     assert [tensor.shape for tensor in graph.inputs] == [(40, 2), (6,) if order == "features" else (25, 3), (2,)]
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_random_graph(seed: int) -> None:
     equal_to_wheel(random_tflite(seed), seed=seed)
 
