@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..bundle import Affine, Manifest, package_data
+from ..bundle import package_data
 from ..errors import BundleError
 from ..files import replacing_folder, write_json
 from ..graph.check import check
@@ -20,15 +20,13 @@ from ..graph.plan import Plan, make_plan
 from ..graph.tflite import read_graph
 from . import ctext
 from .image import ENGINES, native_context
-from .native import native_source, stream_note
+from .native import native_source, native_sources, stream_note
 from .target import Target
 from .template import render
 
 MANIFEST = "manifest.json"
 FS_HZ = 250  # of both shipped models; nothing but the descriptor depends on it
 NAME_LENGTH = 31  # C99 5.2.4.1: significant characters of an external name that every compiler has
-# What the generated file includes and calls.
-SOURCES = ("ecg_model.h", "ecg_ops.c", "ecg_ops.h", "ecg_ops_portable.c", "ecg_quant.h", "ecg_status.h")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +107,7 @@ def read_plan(path: Path, *, hop: int | None = None) -> Plan:
 def bare_files(plan: Plan, *, name: str, fs_hz: int, target: Target) -> dict[str, str]:
     """Every C file of the folder: name -> text. The same plan gives the same bytes."""
     root = package_data("firmware") / "EcgEdge" / "src"
-    missing = [file for file in SOURCES if not (root / file).is_file()]
+    missing = [file for file in native_sources(target) if not (root / file).is_file()]
     if missing:
         raise BundleError(f"{root} has no {missing[0]}: the package is incomplete")
     graph = plan.graph
@@ -121,23 +119,16 @@ def bare_files(plan: Plan, *, name: str, fs_hz: int, target: Target) -> dict[str
         "sha256": graph.sha256,
         "window": window,
         "leads": leads,
-        "native": native_context(plan),
+        "native": native_context(plan, target),
         "refusal": "",
         "arena": None,
     }
-    files = {file: (root / file).read_text(encoding="utf-8") for file in SOURCES}
+    files = {file: (root / file).read_text(encoding="utf-8") for file in native_sources(target)}
     engine, board = ENGINES["native"], ctext.string(target.core)
     files["ecg_config.h"] = render("ecg_config.h.j2", version=__version__, engine=engine, board=board)
     files[f"ecg_model_{name}.h"] = render("model.h.j2", version=__version__, model=model)
-    files[f"ecg_model_{name}_native.c"] = native_source(plan, _stand_in(plan, name, fs_hz))
+    files[f"ecg_model_{name}_native.c"] = native_source(plan, name=name, fs_hz=fs_hz, target=target)
     return dict(sorted(files.items()))
-
-
-def _stand_in(plan: Plan, name: str, fs_hz: int) -> Manifest:
-    """What the generator reads of a bundle's manifest."""
-    window, leads = plan.graph.input.shape
-    affine = Affine(1.0, 0)
-    return Manifest(name, "0", fs_hz, window, plan.hop, leads, (), {}, affine, affine)
 
 
 def _checked_name(name: str) -> str:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 from ..errors import BudgetError
 from ..graph.ir import Conv1D, Dense, DepthwiseConv1D
-from ..graph.plan import MeanGather, Plan, buffers, line_count
+from ..graph.ir import Table as TableOp
+from ..graph.plan import Plan
 from .image import Model
+from .memory import Memory
+from .target import PORTABLE, Target
 
 # Flash of code, bytes. Source: ecg5 with TFLM 90b983c2b on a Cortex-M4 at -O2, linked without model, core and board:
 # 64 KB with reference kernels, 110 KB with CMSIS-NN and the default registrations of the resolver, printf included.
@@ -22,7 +25,6 @@ CORE_CODE_BYTES = 11_000  # wire, prepare, self-test with its vectors
 # RAM beside the engine: the core's state, its stack, the rings of prepare for each lead.
 CORE_RAM_BYTES = 3_500
 LEAD_RAM_BYTES = 1_100
-_LINE_BYTES = 8  # ecg_line_t and ecg_sums_t on a 32-bit core
 _DESCRIPTOR_BYTES = 40  # of one layer
 
 
@@ -56,7 +58,7 @@ class Need:
         return self.scratch_bytes + self.other_ram_bytes
 
 
-def native_need(models: list[Model]) -> Need | None:
+def native_need(models: list[Model], target: Target = PORTABLE) -> Need | None:
     """None when one of the models has no native engine."""
     plans = [model.plan for model in models if model.plan is not None]
     if len(plans) < len(models):
@@ -66,7 +68,7 @@ def native_need(models: list[Model]) -> Need | None:
         "native",
         sum(model_flash_bytes(plan) for plan in plans),
         NATIVE_CODE_BYTES + CORE_CODE_BYTES,
-        max(state_bytes(plan) for plan in plans),
+        max(state_bytes(plan, target) for plan in plans),
         _core_ram(models) + max(windows),
     )
 
@@ -110,13 +112,12 @@ def model_flash_bytes(plan: Plan) -> int:
         total += _DESCRIPTOR_BYTES
         if isinstance(op, Conv1D | DepthwiseConv1D | Dense):
             total += op.weights.size + 9 * op.bias.size  # two int32 and an int8 a unit
-    return total + 256 * (sum(len(step.tables) for step in plan.lines))
+    return total + 256 * sum(isinstance(op, TableOp) for op in plan.graph.ops)
 
 
-def state_bytes(plan: Plan) -> int:
+def state_bytes(plan: Plan, target: Target = PORTABLE) -> int:
     """RAM of the generated engine on a 32-bit core."""
-    sums = 1 if isinstance(plan.gather, MeanGather) else 0
-    return _LINE_BYTES * (line_count(plan) + sums) + sum(count for _, _, count in buffers(plan)) + 4
+    return Memory(plan, target).bytes
 
 
 def _core_ram(models: list[Model]) -> int:

@@ -11,10 +11,11 @@ from ..bundle import Bundle
 from ..errors import BundleError, GraphError, UnsupportedOpError
 from ..graph.check import check
 from ..graph.ir import Graph
-from ..graph.plan import MeanGather, Plan, line_count, make_plan
+from ..graph.plan import Plan, make_plan
 from ..graph.tflite import read_graph
 from . import ctext
-from .native import buffer_bytes, native_source
+from .memory import Memory
+from .native import native_source
 from .selftest import Preparation, SelfTest, make_selftests
 from .target import PORTABLE, Target
 from .template import render
@@ -93,7 +94,7 @@ def image_files(
     target: Target = PORTABLE,
 ) -> dict[str, str]:
     """Every generated file of an image: name in src/ -> text. The same models give the same bytes."""
-    contexts = [_context(model, make_preparation(model.bundle.manifest.prepare)) for model in models]
+    contexts = [_context(model, make_preparation(model.bundle.manifest.prepare), target) for model in models]
     shared = {"version": __version__}
     files = {
         "ecg_config.h": render("ecg_config.h.j2", engine=ENGINES[engine], board=ctext.string(board), **shared),
@@ -108,11 +109,13 @@ def image_files(
         for suffix, template in wanted.items():
             files[f"{stem}{suffix}"] = render(template, model=context, **shared)
         if model.plan is not None:
-            files[f"{stem}_native.c"] = native_source(model.plan, model.bundle.manifest)
+            files[f"{stem}_native.c"] = native_source(
+                model.plan, name=model.name, fs_hz=model.bundle.manifest.fs_hz, target=target
+            )
     return dict(sorted(files.items()))
 
 
-def _context(model: Model, preparation: Preparation) -> dict[str, Any]:
+def _context(model: Model, preparation: Preparation, target: Target) -> dict[str, Any]:
     """What the templates are told of a model."""
     manifest = model.bundle.manifest
     selftests = make_selftests(model.graph, manifest.fs_hz, preparation)
@@ -134,7 +137,7 @@ def _context(model: Model, preparation: Preparation) -> dict[str, Any]:
         "input_zero": manifest.input.zero_point,
         "output_scale": ctext.float32(manifest.output.scale),
         "output_zero": manifest.output.zero_point,
-        "native": native_context(model.plan),
+        "native": native_context(model.plan, target),
         "refusal": model.refusal,
         "arena": model.arena,
         "resolver": resolver_methods(model.graph),
@@ -144,16 +147,12 @@ def _context(model: Model, preparation: Preparation) -> dict[str, Any]:
     }
 
 
-def native_context(plan: Plan | None) -> dict[str, Any] | None:
+def native_context(plan: Plan | None, target: Target) -> dict[str, Any] | None:
     """What model.h.j2 is told of a plan."""
     if plan is None:
         return None
-    return {
-        "lines": line_count(plan),
-        "sums": isinstance(plan.gather, MeanGather),
-        "bytes": buffer_bytes(plan),
-        "streams": plan.streams,
-    }
+    memory = Memory(plan, target)
+    return {"lines": memory.line_count, "bytes": memory.other_bytes, "streams": plan.streams}
 
 
 def _selftest_context(test: SelfTest, classes: tuple[str, ...]) -> dict[str, Any]:

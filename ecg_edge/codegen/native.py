@@ -1,7 +1,7 @@
-"""Column steps -> ecg_model_<name>_native.c, C99 written for one graph. Layer: codegen; imports graph, bundle.
+"""Plan -> ecg_model_<name>_native.c, C99 written for one graph and one kind of core. Layer: codegen.
 
-One call per op. The template lays the file out; `constants.py` writes the data; this module joins steps,
-buffers and calls.
+One function a step. The template lays the file out, `constants.py` and `kernels/` write the data, `memory.py` says what
+lies where; this module joins them.
 """
 
 from __future__ import annotations
@@ -10,57 +10,55 @@ import math
 from typing import Any
 
 from .. import __version__
-from ..bundle import Manifest
-from ..graph.ir import Dense, Softmax, Tensor
-from ..graph.plan import LineStep, MeanGather, Plan, buffers, line_kind, line_names, results
+from ..errors import GraphError
+from ..graph.ir import (
+    Add,
+    AveragePool1D,
+    Concat,
+    Constant,
+    Conv1D,
+    Dense,
+    DepthwiseConv1D,
+    Logistic,
+    MaxPool1D,
+    Mean,
+    Mul,
+    Op,
+    Relu,
+    Requantize,
+    Softmax,
+    Sub,
+    Tanh,
+    Tensor,
+)
+from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep, label
 from . import constants, ctext
+from .kernels.layer import Layer
+from .memory import Memory
+from .target import PORTABLE, Target
 from .template import render
 
+_SHARED = ("ecg_model.h", "ecg_ops.c", "ecg_ops.h", "ecg_quant.h", "ecg_status.h")
 
-def native_source(plan: Plan, manifest: Manifest) -> str:
+
+def native_source(plan: Plan, *, name: str, fs_hz: int, target: Target = PORTABLE) -> str:
     """The C file of one model.
 
+    Args:
+        plan: of the model.
+        name: of the model; the descriptor is ecg_model_<name>.
+        fs_hz: samples a second, for the descriptor.
+        target: the core that it is for.
+
     Raises:
-        GraphError: an accumulator could leave int32.
+        GraphError: an accumulator could leave int32, or an operand is of no kind that the engine reads.
     """
-    graph, gather = plan.graph, plan.gather
-    names = line_names(plan)
-    mean = gather if isinstance(gather, MeanGather) else None
-    lines = [_line_context(name, step) for name, step in zip(names, plan.lines, strict=True)]
-    if not isinstance(gather, MeanGather):
-        lines.append(_line("window", gather.source))
-    head_constants, head_calls = _head(plan)
-    return render(
-        "native.c.j2",
-        version=__version__,
-        name=ctext.identifier(manifest.name),
-        name_literal=ctext.string(manifest.name),
-        sha256=graph.sha256,
-        sha256_bytes=ctext.hex_bytes(bytes.fromhex(graph.sha256), indent=8),
-        summary=f"{constants.shape(graph.input)} -> {constants.shape(graph.output)}. {stream_note(plan)}",
-        fs_hz=manifest.fs_hz,
-        window=graph.input.shape[0],
-        hop=plan.hop,
-        leads=graph.input.shape[1],
-        classes=graph.output.shape[-1],
-        constants=[*map(constants.line_constants, names, plan.lines), *_gather_constants(plan), *head_constants],
-        lines=lines,
-        gather_columns=0 if isinstance(gather, MeanGather) else gather.source.shape[0],
-        mean=mean and {"blocks": mean.blocks, "channels": mean.op.input.shape[1]},
-        buffers=_buffer_contexts(plan),
-        streams=plan.streams,
-        overlaps=plan.overlaps,
-        steps=_steps(plan, names),
-        flushes=_flushes(plan, names),
-        enters=any(flush["index"] for flush in _flushes(plan, names)),
-        first_line=lines[0]["name"] if lines else "",
-        head=head_calls,
-    )
+    return render("native.c.j2", **_Source(plan, target).context(name, fs_hz))
 
 
-def buffer_bytes(plan: Plan) -> int:
-    """Bytes behind the lines, sums and vectors of the state."""
-    return sum(count for _, _, count in buffers(plan))
+def native_sources(target: Target) -> tuple[str, ...]:
+    """Files of firmware/EcgEdge/src that the generated one needs."""
+    return (*_SHARED, f"ecg_ops_{target.kernels}.h")
 
 
 def stream_note(plan: Plan) -> str:
@@ -72,92 +70,287 @@ def stream_note(plan: Plan) -> str:
     return "Streams: each window is a fresh start."
 
 
-def _line(name: str, source: Tensor, *, pad: int = 0, pad_value: int = 0) -> dict[str, Any]:
-    channels = source.shape[1]
-    return {"name": name, "channels": channels, "pad_before": pad, "pad_value": pad_value if pad else 0}
+class _Source:
+    """One file in the making."""
 
+    def __init__(self, plan: Plan, target: Target) -> None:
+        self.plan, self.target = plan, target
+        self.memory = Memory(plan, target)
+        self.constants: list[str] = []
+        self.wrappers: dict[str, dict[str, str]] = {}  # out-of-line copies of kernels, for size
 
-def _line_context(name: str, step: LineStep) -> dict[str, Any]:
-    return _line(name, step.op.input, pad=step.pad_before, pad_value=step.pad_value)
-
-
-def _buffer_contexts(plan: Plan) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "size": count, "shape": f"({', '.join(map(str, shape))})"}
-        for name, shape, count in buffers(plan)
-        if name != "mean_sums"
-    ]
-
-
-def _steps(plan: Plan, names: list[str]) -> list[dict[str, Any]]:
-    """One entry a layer over time: its call, and where its column goes."""
-    last = "s->column" if isinstance(plan.gather, MeanGather) else "ecg_line_slot(&s->window)"
-    outs = [*(f"ecg_line_slot(&s->{name})" for name in names[1:]), last][: len(names)]
-    deepest = max((flush["index"] for flush in _flushes(plan, names)), default=0)
-    return [
-        {
-            "name": name,
-            "comment": _step_comment(step),
-            "guard": f"from <= {index} && " if index < deepest else "",
-            "function": f"ecg_{line_kind(step)}_push_s8",
-            "out": out,
-            "tables": [
-                {"name": f"{name}_{suffix}", "count": table.output.shape[1]}
-                for suffix, table in constants.table_names(step)
-            ],
+    def context(self, name: str, fs_hz: int) -> dict[str, Any]:
+        """What the template is told."""
+        plan, graph = self.plan, self.plan.graph
+        sections = [self._section(index, section) for index, section in enumerate(plan.sections)]
+        return {
+            "version": __version__,
+            "name": ctext.identifier(name),
+            "name_literal": ctext.string(name),
+            "sha256": graph.sha256,
+            "sha256_bytes": ctext.hex_bytes(bytes.fromhex(graph.sha256), indent=8),
+            "summary": f"{', '.join(map(constants.shape, graph.inputs))} -> {constants.shape(graph.output)}. "
+            f"{stream_note(plan)}",
+            "target": self.target,
+            "fs_hz": fs_hz,
+            "window": graph.input.shape[0],
+            "hop": plan.hop,
+            "leads": graph.input.shape[1],
+            "classes": math.prod(graph.output.shape),
+            "sections": sections,
+            "finish": self._finish(sections),
+            "constants": self.constants,
+            "wrappers": list(self.wrappers.values()),
+            "members": self.memory.members,
+            "fills_wide": self.memory.pads_wide(),
+            "resets": self.memory.resets(),
+            "more_inputs": len(graph.inputs) > 1,
+            "first_input": math.prod(graph.input.shape),
+            "streams": plan.streams,
+            "overlaps": plan.overlaps,
         }
-        for index, (name, step, out) in enumerate(zip(names, plan.lines, outs, strict=True))
-    ]
+
+    # --- steps over time ----------------------------------------------------------------------------------------------
+
+    def _section(self, index: int, section: Section) -> dict[str, Any]:
+        steps = [self._step(section, step) for step in section.steps]
+        chain = len(section.sources) == 1 and all(
+            len(step.feeds) == 1 and step.feeds[0].source.name == before
+            for step, before in zip(
+                section.steps,
+                [section.sources[0].name, *(s.output.name if s.output else "" for s in section.steps)],
+                strict=False,
+            )
+        )
+        flushes = self._flushes(section)
+        return {
+            "index": index,
+            "steps": steps,
+            "chain": chain,
+            "sources": [self._source(section, source) for source in section.sources],
+            "flushes": flushes,
+            "rounds": max(source.shape[0] for source in section.sources),
+            "burst": self._burst(index, section, chain),
+            "from_signal": index == 0 and len(self.plan.graph.inputs) == 1,
+            "last_flush": max((flush["step"] for flush in flushes), default=0),
+            "all_came": self._all_came(section, chain, flushes),
+        }
+
+    def _all_came(self, section: Section, chain: bool, flushes: list[dict[str, Any]]) -> str:
+        """Arguments of advance() when each source has given a column; one that has ended gives none."""
+        if chain:
+            return ", 0" if any(flush["step"] for flush in flushes) else ""
+        rounds = max(source.shape[0] for source in section.sources)
+        came = ["true" if s.shape[0] == rounds else f"t < {s.shape[0]}u" for s in section.sources]
+        return "".join([", 0", *(f", {text}" for text in came)])
+
+    def _burst(self, index: int, section: Section, chain: bool) -> dict[str, Any] | None:
+        """The line that takes all columns it waits for at once, where it is the section's only beginning."""
+        line = section.steps[0].feeds[0].line
+        if index or not chain or line is None or line.stride > line.span:
+            return None
+        first = self.memory.reader(section.steps[0], section.steps[0].feeds[0])
+        return {"line": line.name, "put": first.put_many}
+
+    def _source(self, section: Section, source: Tensor) -> dict[str, Any]:
+        puts = [
+            put for step, feed in self.memory.readers(section, source) for put in self.memory.puts(step, feed, "column")
+        ]
+        signal = source.name == self.plan.graph.input.name
+        return {
+            "flag": ctext.identifier(self.memory.tensor_name(source)),
+            "length": source.shape[0],
+            "channels": source.shape[1],
+            "place": self.memory.place(source) if not signal or len(self.plan.graph.inputs) > 1 else "window",
+            "puts": puts,
+        }
+
+    def _flushes(self, section: Section) -> list[dict[str, Any]]:
+        """The padding at a window's end, layer by layer; none at all if no layer pads after."""
+        return [
+            {
+                "step": index,
+                "name": step_name(step),
+                "count": feed.line.pad_after,
+                "pad": self.memory.pad(step, feed),
+                "flags": "".join(f", {'true' if j == i else 'false'}" for j in range(len(step.feeds)))
+                if len(step.feeds) > 1
+                else "",
+            }
+            for index, step in enumerate(section.steps)
+            for i, feed in enumerate(step.feeds)
+            if feed.line is not None and feed.line.pad_after
+        ]
+
+    def _step(self, section: Section, step: AnyStep) -> dict[str, Any]:
+        name = step_name(step)
+        several = len(step.feeds) > 1
+        lines = [feed.line for feed in step.feeds if feed.line is not None]
+        for feed in step.feeds:
+            if feed.line is not None:
+                self.constants.append(self.memory.reach(step, feed.line))
+        return {
+            "name": name,
+            "comment": _comment(step),
+            "waits": bool(lines),
+            "line": lines[0].name if lines and not several else None,
+            "queues": [line.name for line in lines] if several else [],
+            "drops": not isinstance(step, Keep),
+            "body": self._body(section, step),
+            "feeds": [self._flag(section, feed.source) for feed in step.feeds],
+            "gives": step.output is not None,
+        }
+
+    def _flag(self, section: Section, tensor: Tensor) -> str:
+        """The C variable that tells whether a column of the tensor has come."""
+        name = ctext.identifier(self.memory.tensor_name(tensor))
+        return f"{name}_came" if tensor in section.sources else f"{name}_gave"
+
+    def _body(self, section: Section, step: AnyStep) -> list[str]:
+        """Statements that make a column of what is due."""
+        if isinstance(step, Keep):
+            return []
+        places = [self.memory.input(step, feed) for feed in step.feeds]
+        if isinstance(step, Sum):
+            self.constants.append(constants.mean(step.op, step.blocks, step.block_columns))
+            name = step.op.name
+            return [f"ecg_mean_push_s8(&{name}, &s->{name}, s->{name}_sums, {places[0]});"]
+        out = self.memory.output(section, step)
+        statements = self._call(step, places, out.place, out.wide)
+        return [*statements, *out.after]
+
+    def _call(self, step: Step, places: list[str], out: str, wide: bool) -> list[str]:
+        op = step.op
+        if isinstance(op, Conv1D | DepthwiseConv1D):
+            return self._convolution(op, step.feeds[0], places[0], out, wide)
+        if isinstance(op, MaxPool1D | AveragePool1D):
+            return self._pool(op, places[0], out)
+        if isinstance(op, Concat):
+            sizes = [source.shape[1] for source in op.inputs]
+            starts = [sum(sizes[:i]) for i in range(len(sizes))]
+            return [f"memcpy({out} + {a}, {p}, {n}u);" for a, p, n in zip(starts, places, sizes, strict=True)]
+        return self._elementwise(op, places, out, op.output.shape[1])
+
+    def _convolution(self, op: Conv1D | DepthwiseConv1D, feed: Feed, place: str, out: str, wide: bool) -> list[str]:
+        layer = self.memory.layers[op.name]
+        self.constants.append(f"// {op.name}: {constants.describe(op)}\n{layer.constants}")
+        before: list[str] = []
+        if isinstance(op, Conv1D) and op.dilation > 1:
+            taps, channels = op.weights.shape[1:]
+            before = [
+                f"for (size_t tap = 0; tap < {taps}u; tap++) {{   // {op.dilation} columns apart",
+                f"    memcpy(s->{op.name}_taps + tap * {channels}u, (const ecg_wide_t *){place} + "
+                f"tap * {op.dilation * channels}u, {channels}u * sizeof(ecg_wide_t));",
+                "}",
+            ]
+            place = f"s->{op.name}_taps"
+        function = self._function(layer, "ecg_wide_t" if isinstance(op, Conv1D) else "int8_t")
+        flag = f", {'true' if wide else 'false'}" if layer.wide_out else ""
+        return [*before, f"{function}(&{op.name}, {place}, {out}{flag});"]
+
+    def _function(self, layer: Layer, element: str) -> str:
+        """The kernel's name; for size a copy of it that all layers of a kind call."""
+        if not layer.wide_out or self.target.opt == "speed":
+            return layer.function
+        short = layer.function.removeprefix("ecg_").removesuffix("_s8")
+        self.wrappers[short] = {"name": short, "kind": layer.kind, "function": layer.function, "element": element}
+        return short
+
+    def _pool(self, op: MaxPool1D | AveragePool1D, place: str, out: str) -> list[str]:
+        self.constants.append(f"// {op.name}: {constants.describe(op)}\n{constants.pool(op)}")
+        if isinstance(op, MaxPool1D):
+            return [f"ecg_max_pool_s8(&{op.name}, {place}, {out});"]
+        if op.pad_before + op.pad_after == 0:
+            return [f"ecg_average_pool_s8(&{op.name}, {place}, {out});"]
+        return [f"ecg_edge_pool_s8(&{op.name}, (uint16_t)s->{op.name}_given++, {place}, {out});"]
+
+    # --- ops on columns and on vectors --------------------------------------------------------------------------------
+
+    def _elementwise(self, op: Op, places: list[str], out: str, count: int) -> list[str]:
+        name = op.name
+        if isinstance(op, Relu | Requantize | Logistic | Tanh):
+            self.constants.append(constants.table(f"{name}_table", op))
+            return [f"ecg_lookup_s8({name}_table, {places[0]}, {out}, {count}u);"]
+        if isinstance(op, Softmax):
+            self.constants.append(constants.softmax(op))
+            return [f"ecg_softmax_s8(&{name}, {places[0]}, {out});"]
+        if isinstance(op, Add | Sub | Mul):
+            self.constants.append(constants.binary(op, count))
+            a, b = self._operands(op, list(places), count)
+            return [f"ecg_{'mul' if isinstance(op, Mul) else 'add'}_s8(&{name}, {a}, {b}, {out});"]
+        raise GraphError(f"{self.plan.graph.name}: {label(op)} is no op of the native engine")
+
+    def _operands(self, op: Add | Sub | Mul, places: list[str], count: int) -> list[str]:
+        """Where both operands lie; columns are in `places`, in order."""
+        found: list[str] = []
+        for letter, operand in (("a", op.input), ("b", op.other)):
+            if isinstance(operand, Constant):
+                text = ctext.array("int8_t", f"{op.name}_{letter}", operand.values.ravel().tolist())
+                self.constants.append(text)
+                found.append(f"{op.name}_{letter}")
+            elif len(op.output.shape) == 2 and len(operand.shape) == 1:
+                found.append(self.memory.place(operand))
+            else:
+                found.append(places.pop(0))
+        return found
+
+    def _vector(self, op: Op) -> list[str]:
+        """A vector op's statements."""
+        out = self.memory.place(op.output)
+        if isinstance(op, Concat):
+            sizes = [math.prod(source.shape) for source in op.inputs]
+            starts = [sum(sizes[:i]) for i in range(len(sizes))]
+            places = [self.memory.place(source) for source in op.inputs]
+            return [f"memcpy({out} + {a}, {p}, {n}u);" for a, p, n in zip(starts, places, sizes, strict=True)]
+        if isinstance(op, Dense):
+            self.constants.append(constants.dense(op))
+            return [f"ecg_dense_s8(&{op.name}, {self.memory.place(op.input)}, {out});"]
+        if isinstance(op, Mean):
+            if op.name in self.memory.summed:
+                return [f"ecg_mean_s8(&{op.name}, s->{op.name}_sums, {out});"]
+            self.constants.append(constants.mean(op, 0, 0))
+            return [f"ecg_mean_columns_s8(&{op.name}, {self.memory.place(op.input)}, {op.input.shape[0]}u, {out});"]
+        places = [self.memory.place(t) for t in _vector_inputs(op)]
+        return self._elementwise(op, places, out, math.prod(op.output.shape))
+
+    def _finish(self, sections: list[dict[str, Any]]) -> list[str]:
+        """From the end of the first section to the scores."""
+        lines: list[str] = []
+        index = -1
+        for item in self.plan.program:
+            if isinstance(item, VectorStep):
+                lines += self._vector(item.op)
+                continue
+            index += 1
+            if index > 0 or not sections[index]["from_signal"]:
+                lines.append(f"section{index}(s);")
+            elif sections[index]["flushes"]:
+                lines.append(f"flush{index}(s);")
+        if self.memory.place(self.plan.graph.output) != "scores":
+            lines.append(f"memcpy(scores, {self.memory.place(self.plan.graph.output)}, CLASSES);")
+        return [*lines, *self.memory.drops()]
 
 
-def _step_comment(step: LineStep) -> str:
-    given = {1: "every column", 2: "every 2nd column", 3: "every 3rd column"}.get(
-        step.stride, f"every {step.stride}th column"
-    )
-    return f"({step.op.input.shape[1]}) -> ({step.op.output.shape[1]}), {given}"
+def step_name(step: AnyStep) -> str:
+    """conv1, depthwise1, ...: an op has one name everywhere."""
+    if isinstance(step, Keep):
+        assert step.feeds[0].line is not None
+        return step.feeds[0].line.name
+    return step.op.name
 
 
-def _flushes(plan: Plan, names: list[str]) -> list[dict[str, Any]]:
-    """The padding at a window's end, layer by layer; none at all if no layer pads after."""
-    return [
-        {"name": name, "index": index, "count": step.pad_after, "value": step.pad_value}
-        for index, (name, step) in enumerate(zip(names, plan.lines, strict=True))
-        if step.pad_after
-    ]
+def _vector_inputs(op: Op) -> list[Tensor]:
+    if isinstance(op, Add | Sub | Mul):
+        return [operand for operand in (op.input, op.other) if isinstance(operand, Tensor)]
+    assert isinstance(op.input, Tensor)
+    return [op.input]
 
 
-def _gather_constants(plan: Plan) -> list[str]:
-    gather = plan.gather
-    if isinstance(gather, MeanGather):
-        return [constants.mean_constants(gather)]
-    if not plan.overlaps:
-        return []  # nothing is let go: a reset begins the next window
-    span = gather.source.shape[0]
-    return [f"static const ecg_steps_t window_steps = {{.span = {span}, .stride = {gather.stride}}};"]
-
-
-def _head(plan: Plan) -> tuple[list[str], list[str]]:
-    """Constants and calls of what makes scores of what was gathered; the last result is the caller's."""
-    names = [name for name, _ in results(plan)]
-    places = iter([*((name, f"s->{name}_out") for name in names[:-1]), *((name, "scores") for name in names[-1:])])
-    texts: list[str] = []
-    calls: list[str] = []
-    held = "s->window_columns"  # where the last values are
-    if isinstance(plan.gather, MeanGather):
-        _, held = next(places)
-        calls.append(f"ecg_mean_s8(&mean, &s->mean, {held});")
-    elif not names:  # the scores are what was gathered
-        held = "scores"
-        calls.append("memcpy(scores, s->window_columns, CLASSES);")
-    for index, op in enumerate(plan.head):
-        if isinstance(op, Dense | Softmax):
-            name, out = next(places)
-            texts.append(constants.head_constants(name, op))
-            calls.append(f"ecg_{type(op).__name__.lower()}_s8(&{name}, {held}, {out});")
-            held = out
-        else:
-            texts.append(constants.table_constant(f"head{index}", op))
-            calls.append(f"ecg_lookup_s8(head{index}_table, {held}, {math.prod(op.output.shape)});")
-    if not isinstance(plan.gather, MeanGather) and plan.overlaps:
-        calls.append("ecg_line_drop(&s->window, window_steps);")
-    return texts, calls
+def _comment(step: AnyStep) -> str:
+    line: Line | None = step.feeds[0].line
+    stride = line.stride if line is not None and len(step.feeds) == 1 else 1
+    every = {1: "every column", 2: "every 2nd column", 3: "every 3rd column"}.get(stride, f"every {stride}th column")
+    sources = " and ".join(f"({feed.source.shape[1]})" for feed in step.feeds)
+    if isinstance(step, Keep):
+        return f"{sources}, kept for the window's end"
+    return f"{sources} -> ({step.op.output.shape[-1]}), {every if not isinstance(step, Sum) else 'once a window'}"

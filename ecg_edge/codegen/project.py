@@ -104,7 +104,7 @@ def export(
         raise BundleError(f"two bundles are named {twice[0]}; an image needs different names")
     for model in models:
         require_engine(model, engine)
-    needs = [need for need in (native_need(models), tflm_need(models)) if need is not None]
+    needs = [need for need in (native_need(models, target), tflm_need(models)) if need is not None]
     if limits is not None:
         require_room(next(need for need in needs if need.engine == engine), limits)
     generated = image_files(models, engine=engine, board=board, make_preparation=make_preparation, target=target)

@@ -1,78 +1,131 @@
 """Graph -> column steps: what each layer keeps, when it gives a column, what stops a stream. Layer: graph.
 
 A layer over time keeps the columns it will need again in a line of `span` columns: it gives a column when the line is
-full, then lets `stride` columns go. Steps run in a chain up to the gather, where time ends (the mean over a window, or
-the window's columns themselves); the head turns what was gathered into scores, once a window.
+full, then lets `stride` columns go. A layer that needs one column at a time keeps none: columns pass. An op with
+several operands keeps a queue for each, since one may come earlier than the other (a residual connection).
+
+Steps stand in the order of the graph. A column of the signal goes through all of them before the next one comes. Where
+an op needs the whole window first (a squeeze-excite's gate, a flat dense layer), the tensor is kept whole, and a
+new section of steps begins behind it. Vector ops run between sections, once a window.
 
 In a stream, windows begin every `hop` columns. Where they overlap, a column is computed once for all of them: that
-needs every layer's stride to keep in step with the hop, and no padding, since a window's edge lies in the middle of its
-neighbour. Where they do not overlap (hop = window) every graph streams: each window is a fresh start.
+needs one section, every layer's stride in step with the hop, and no padding, since a window's edge lies in the middle
+of its neighbour. Where they do not overlap (hop = window) every graph of one section streams: each window is a fresh
+start.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from ..errors import GraphError, UnsupportedOpError
+from ..errors import GraphError
 from .ir import (
     AveragePool1D,
+    Constant,
     Conv1D,
-    Dense,
     DepthwiseConv1D,
     Graph,
-    Logistic,
     MaxPool1D,
     Mean,
     Op,
-    Relu,
-    Softmax,
+    Pad,
+    Reshape,
     Tensor,
+    inputs_of,
 )
+from .ir import (
+    Line as SlidingOp,
+)
+from .queues import queue_columns
 
-LineOp = Conv1D | DepthwiseConv1D | MaxPool1D | AveragePool1D
-TableOp = Relu | Logistic  # any function of one int8
-HeadOp = Dense | Softmax | Relu | Logistic
-
-SUPPORTED = ("Conv1D", "DepthwiseConv1D", "MaxPool1D", "AveragePool1D", "Mean", "Dense", "Softmax", "Logistic", "Relu")
-VECTOR_OPS = ("Dense", "Softmax", "Logistic", "Relu")
-_KINDS = {
-    "Conv1D": "conv",
-    "DepthwiseConv1D": "depthwise",
-    "MaxPool1D": "max_pool",
-    "AveragePool1D": "average_pool",
-}
 LIMIT = 32767  # columns of a line, channels: what int16_t counts hold
 
 
 @dataclass(frozen=True, slots=True)
-class LineStep:
-    """A layer over time, and the elementwise ops that follow it."""
+class Line:
+    """The columns that a step keeps of one input; a queue where span and stride are 1 and the step has other inputs."""
 
-    op: LineOp
-    span: int  # columns the line holds, channels of the input each
+    name: str
+    source: Tensor
+    span: int  # columns from the first tap to the last
     stride: int  # columns let go after each column given
     pad_before: int  # columns of padding a window begins with
     pad_after: int
     pad_value: int
-    tables: tuple[TableOp, ...]
+    columns: int  # held at most
+
+    @property
+    def pads(self) -> bool:
+        """Whether the window's edges are padded."""
+        return self.pad_before + self.pad_after > 0
 
 
 @dataclass(frozen=True, slots=True)
-class MeanGather:
-    """Sums of the columns of a window, in blocks of one hop each: windows that overlap share blocks."""
+class Feed:
+    """One input over time of a step."""
+
+    source: Tensor
+    line: Line | None  # None: each column is read when it comes, and forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One op over time: takes columns, gives columns."""
+
+    op: Op
+    feeds: tuple[Feed, ...]  # inputs over time, in the op's order; vectors and constants are not among them
+
+    @property
+    def output(self) -> Tensor | None:
+        """What it gives."""
+        return self.op.output
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Sums the columns of a window for the mean, in blocks of one hop each: windows that overlap share blocks."""
 
     op: Mean
+    feeds: tuple[Feed, ...]  # one
     blocks: int
     block_columns: int
 
+    @property
+    def output(self) -> Tensor | None:
+        """Nothing over time."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
-class WindowGather:
-    """The window's columns themselves, flat."""
+class Keep:
+    """Keeps the columns of a window, all of them."""
 
-    source: Tensor  # (length, channels)
-    stride: int  # columns let go after each window
+    feeds: tuple[Feed, ...]  # one; its line is as long as the window
+
+    @property
+    def output(self) -> Tensor | None:
+        """Nothing over time."""
+        return None
+
+
+AnyStep = Step | Sum | Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Steps that run column by column, from whole tensors to others."""
+
+    sources: tuple[Tensor, ...]  # each gives one column a round, as long as it has any
+    steps: tuple[AnyStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorStep:
+    """An op that runs once a window: on vectors, or on a tensor kept whole."""
+
+    op: Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +134,8 @@ class Plan:
 
     graph: Graph
     hop: int
-    lines: tuple[LineStep, ...]
-    gather: MeanGather | WindowGather
-    head: tuple[HeadOp, ...]
+    program: tuple[Section | VectorStep, ...]
+    same: Mapping[str, Tensor]  # a reshaped tensor -> the tensor that holds its numbers
     overlaps: bool  # the plan serves overlapping windows: run() and push() without a reset between windows
     obstacle: str | None  # why the model cannot stream
 
@@ -92,163 +144,252 @@ class Plan:
         """Whether push() exists."""
         return self.obstacle is None
 
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """Those of the program."""
+        return tuple(item for item in self.program if isinstance(item, Section))
+
 
 def make_plan(graph: Graph, *, hop: int) -> Plan:
     """Lower a checked int8 graph to column steps.
 
     Args:
-        graph: a chain of ops over (length, channels) that ends in (classes,).
+        graph: ops that end in (classes,).
         hop: columns from one window to the next in a stream; 1 to the graph's length.
 
     Raises:
-        UnsupportedOpError: an op that column steps cannot run.
-        GraphError: the graph is no chain, or a size is beyond the engine's counters.
+        GraphError: a size is beyond the engine's counters.
     """
-    _check_chain(graph)
-    time, end, head = _split(graph)
-    overlap_obstacle = _overlap_obstacle(time, hop)
+    for op in graph.ops:
+        if max(op.output.shape + op.input.shape) > LIMIT:
+            raise GraphError(
+                f"{graph.name}: {label(op)} has {op.input.shape} -> {op.output.shape}; at most {LIMIT} a dimension"
+            )
+    for op in graph.ops:
+        _check_constants(graph, op)
+    levels = _Levels(graph)
+    obstacle = levels.obstacle()
     abuts = hop == graph.input.shape[0]
+    overlap_obstacle = obstacle or _overlap_obstacle(graph, hop)
     overlaps = not abuts and overlap_obstacle is None
-    lines: list[LineStep] = []
-    period = hop if overlaps else 0  # columns a hop at the current depth
-    for op in time:
-        if isinstance(op, Relu | Logistic):
-            lines[-1] = replace(lines[-1], tables=(*lines[-1].tables, op))
-            continue
-        lines.append(_line(op, stride=period if overlaps and op.output.shape[0] == 1 else op.stride))
-        period //= lines[-1].stride
-    gather: MeanGather | WindowGather
-    length = end.shape[0] if isinstance(end, Tensor) else end.input.shape[0]
-    columns = period if overlaps else length
-    if isinstance(end, Mean):
-        gather = MeanGather(end, blocks=-(-length // columns), block_columns=columns)
-    else:
-        gather = WindowGather(end, stride=columns)
-    return Plan(graph, hop, tuple(lines), gather, head, overlaps, None if abuts else overlap_obstacle)
+    program = _Program(graph, levels, _periods(graph, hop) if overlaps else {}).build()
+    same = {name: levels.root(tensor) for name, tensor in levels.same.items()}
+    return Plan(graph, hop, program, same, overlaps, obstacle if abuts else overlap_obstacle)
 
 
-def line_count(plan: Plan) -> int:
-    """Layers that keep columns, the window's own line included."""
-    return len(plan.lines) + (0 if isinstance(plan.gather, MeanGather) else 1)
+def _check_constants(graph: Graph, op: Op) -> None:
+    """A constant operand counts for every column."""
+    for operand in vector_operands(op):
+        if isinstance(operand, Constant) and math.prod(operand.shape) != op.output.shape[-1]:
+            raise GraphError(
+                f"{graph.name}: {label(op)} reads a constant of shape {operand.shape}; "
+                f"the native engine takes ({op.output.shape[-1]},)"
+            )
 
 
-def buffers(plan: Plan) -> list[tuple[str, tuple[int, ...], int]]:
-    """(name, shape, bytes) of all memory behind lines, sums and vectors: columns and vectors of int8, sums of int32.
-
-    Each takes whole words, so that the next one begins on a word.
-    """
-    found: list[tuple[str, tuple[int, ...], int]] = []
-
-    def add(name: str, *shape: int, width: int = 1) -> None:
-        found.append((name, shape, _up4(math.prod(shape) * width)))
-
-    gather = plan.gather
-    if isinstance(gather, MeanGather):
-        add("mean_sums", gather.blocks, gather.op.input.shape[1], width=4)
-    for name, step in zip(line_names(plan), plan.lines, strict=True):
-        add(f"{name}_columns", step.span, step.op.input.shape[1])
-    if isinstance(gather, MeanGather):
-        add("column", gather.op.input.shape[1])
-    else:
-        add("window_columns", *gather.source.shape)
-    for name, op in results(plan)[:-1]:  # the last one is the caller's
-        add(f"{name}_out", *op.output.shape)
-    return found
+def label(op: Op) -> str:
+    """How errors call an op."""
+    return f"{type(op).__name__} {op.name}"
 
 
-def line_names(plan: Plan) -> list[str]:
-    """conv1, depthwise1, ...: an op has one name everywhere."""
-    return [step.op.name for step in plan.lines]
-
-
-def line_kind(step: LineStep) -> str:
-    """The op's name in C: ecg_<kind>_push_s8."""
-    return _KINDS[type(step.op).__name__]
-
-
-def results(plan: Plan) -> list[tuple[str, Mean | Dense | Softmax]]:
-    """(name, op) of what gives a vector, in order; elementwise ops change the vector before them in place."""
-    ops: list[Mean | Dense | Softmax] = [plan.gather.op] if isinstance(plan.gather, MeanGather) else []
-    ops += [op for op in plan.head if isinstance(op, Dense | Softmax)]
-    return [("mean" if isinstance(op, Mean) else op.name, op) for op in ops]
-
-
-def _up4(count: int) -> int:
-    """Rounded up to whole words: every buffer begins on one."""
-    return -(-count // 4) * 4
-
-
-def _check_chain(graph: Graph) -> None:
-    previous = graph.input.name
-    for index, op in enumerate(graph.ops):
-        if type(op).__name__ not in SUPPORTED:
-            raise UnsupportedOpError(_label(op), index, supported=SUPPORTED)
-        where = f"{graph.name}: {_label(op)}"
-        if op.input.name != previous:
-            raise GraphError(f"{where} reads {op.input.name}, not the op before it; the native engine runs chains")
-        if max(op.input.shape + op.output.shape) > LIMIT:
-            raise GraphError(f"{where} has {op.input.shape} -> {op.output.shape}; at most {LIMIT} a dimension")
-        previous = op.output.name
-
-
-def _split(graph: Graph) -> tuple[list[LineOp | TableOp], Mean | Tensor, tuple[HeadOp, ...]]:
-    """Ops over time, the op where time ends (or the tensor that is taken flat), ops over vectors."""
-    time: list[LineOp | TableOp] = []
-    end: Mean | Tensor = graph.input
-    head: list[HeadOp] = []
-    for index, op in enumerate(graph.ops):
-        if head or isinstance(end, Mean):
-            if not isinstance(op, HeadOp):
-                raise UnsupportedOpError(f"{_label(op)} after the end of time", index, supported=VECTOR_OPS)
-            head.append(op)
-        elif isinstance(op, Mean):
-            end = op
-        elif isinstance(op, Dense | Softmax):
-            head.append(op)
-        else:
-            if isinstance(op, TableOp) and not time:
-                raise UnsupportedOpError(f"{_label(op)} on the input", index, supported=SUPPORTED)
-            assert isinstance(op, LineOp | TableOp), "_check_chain refused it"
-            if isinstance(op, AveragePool1D) and op.pad_before + op.pad_after:
-                raise UnsupportedOpError(f"{_label(op)} with SAME padding", index, supported=SUPPORTED)
-            time.append(op)
-            end = op.output
-    return time, end, tuple(head)
-
-
-def _overlap_obstacle(time: list[LineOp | TableOp], hop: int) -> str | None:
-    """Why overlapping windows cannot share columns; names the op."""
-    period, total = hop, 1
-    for op in time:
-        if isinstance(op, TableOp):
-            continue
-        total *= op.stride
-        if op.pad_before + op.pad_after:
-            return f"{_label(op)} pads the window's edges (SAME); a stream has no edge there, VALID does without"
-        if op.output.shape[0] == 1:  # the rest of the window's columns at this depth, taken at once
-            spare = op.input.shape[0] - _span(op)
-            if spare >= period:
-                return f"{_label(op)} leaves {spare} columns unread, and a hop is {period} there"
-            period = 1
-        elif period % op.stride:
-            return f"{_label(op)} brings the stride to {total}, which does not divide the hop {hop}"
-        else:
-            period //= op.stride
-    return None
-
-
-def _line(op: LineOp, *, stride: int) -> LineStep:
-    # Padding counts for nothing: the input's zero point, or the least value where the maximum is taken.
-    pad_value = op.input_zero if isinstance(op, Conv1D | DepthwiseConv1D) else -128
-    return LineStep(op, _span(op), stride, op.pad_before, op.pad_after, pad_value, ())
-
-
-def _span(op: LineOp) -> int:
+def span_of(op: SlidingOp) -> int:
+    """Columns from an op's first tap to its last."""
     if isinstance(op, MaxPool1D | AveragePool1D):
         return op.pool
     taps = op.weights.shape[1] if isinstance(op, Conv1D) else op.weights.shape[0]
     return (int(taps) - 1) * op.dilation + 1
 
 
-def _label(op: Op) -> str:
-    return f"{type(op).__name__} {op.name}"
+class _Levels:
+    """Which section a tensor over time is computed in, and after which one a vector is known."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.of: dict[str, int] = {t.name: 0 if len(t.shape) == 2 else -1 for t in graph.inputs}
+        self.kept: dict[str, Tensor] = {}  # tensors over time that are needed whole
+        self.same: dict[str, Tensor] = {}  # a reshape's output -> what holds its numbers
+        self._late: Op | None = None  # the first op that waits for the end of a window
+        for op in graph.ops:
+            self.of[op.output.name] = self._level(op)
+        if len(graph.output.shape) == 2:
+            self.keep(graph.output)
+
+    def _level(self, op: Op) -> int:
+        sources = inputs_of(op)
+        over_time = [t for t in sources if len(t.shape) == 2]
+        if len(op.output.shape) == 1 or isinstance(op, Reshape):
+            for source in over_time:
+                if not isinstance(op, Mean):
+                    self.keep(source)
+            level = max(self.of[t.name] for t in sources)
+            if isinstance(op, Reshape):
+                self.same[op.output.name] = sources[0]
+                return level + 1 if len(op.output.shape) == 2 else level
+            return level
+        level = max(self.of[t.name] + (len(t.shape) == 1) for t in sources)
+        for source in over_time:
+            if self.of[source.name] < level and source not in self.graph.inputs[1:]:
+                self.keep(source)
+        if level > 0 and self._late is None:
+            self._late = op
+        return level
+
+    def keep(self, tensor: Tensor) -> None:
+        """It must be in memory whole; of a reshaped one, what holds its numbers."""
+        tensor = self.root(tensor)
+        if tensor not in self.graph.inputs[1:] and len(tensor.shape) == 2:
+            self.kept[tensor.name] = tensor
+
+    def root(self, tensor: Tensor) -> Tensor:
+        """The tensor that holds its numbers."""
+        while tensor.name in self.same:
+            tensor = self.same[tensor.name]
+        return tensor
+
+    def obstacle(self) -> str | None:
+        """Why push() cannot be: what needs more than columns of one signal."""
+        if len(self.graph.inputs) > 1:
+            return f"it has {len(self.graph.inputs)} inputs; a stream is one"
+        if self._late is not None:
+            return f"{label(self._late)} waits for the end of the window"
+        return None
+
+
+def _overlap_obstacle(graph: Graph, hop: int) -> str | None:
+    """Why overlapping windows cannot share columns; names the op."""
+    period, total = {graph.input.name: hop}, {graph.input.name: 1}
+    for op in graph.ops:
+        if len(op.output.shape) != 2:
+            continue
+        source = next(t for t in inputs_of(op) if len(t.shape) == 2)
+        step, strides = period[source.name], total[source.name]
+        if isinstance(op, Pad) or (isinstance(op, SlidingOp) and op.pad_before + op.pad_after):
+            return f"{label(op)} pads the window's edges (SAME); a stream has no edge there, VALID does without"
+        if isinstance(op, SlidingOp):
+            strides *= op.stride
+            if op.output.shape[0] == 1:  # the rest of the window's columns at this depth, taken at once
+                spare = op.input.shape[0] - span_of(op)
+                if spare >= step:
+                    return f"{label(op)} leaves {spare} columns unread, and a hop is {step} there"
+                step = 1
+            elif step % op.stride:
+                return f"{label(op)} brings the stride to {strides}, which does not divide the hop {hop}"
+            else:
+                step //= op.stride
+        period[op.output.name], total[op.output.name] = step, strides
+    return None
+
+
+def _periods(graph: Graph, hop: int) -> dict[str, int]:
+    """Columns a hop of every tensor over time; the hop is known to fit."""
+    period = {graph.input.name: hop}
+    for op in graph.ops:
+        if len(op.output.shape) == 2:
+            source = next(t for t in inputs_of(op) if len(t.shape) == 2)
+            stride = op.stride if isinstance(op, SlidingOp) else 1
+            period[op.output.name] = 1 if op.output.shape[0] == 1 else period[source.name] // stride
+    return period
+
+
+class _Program:
+    """Sections and vector steps, in the order they run."""
+
+    def __init__(self, graph: Graph, levels: _Levels, periods: dict[str, int]) -> None:
+        self._graph, self._levels, self._periods = graph, levels, periods
+        self._pads = {op.output.name: op for op in graph.ops if isinstance(op, Pad)}
+
+    def build(self) -> tuple[Section | VectorStep, ...]:
+        """All of it."""
+        last = max(self._levels.of.values())
+        program: list[Section | VectorStep] = list(self._vectors(-1))
+        for level in range(last + 1):
+            section = self._section(level)
+            if section.steps:
+                program.append(section)
+            program += self._vectors(level)
+        return tuple(program)
+
+    def _vectors(self, level: int) -> list[VectorStep]:
+        return [
+            VectorStep(op)
+            for op in self._graph.ops
+            if len(op.output.shape) == 1 and not isinstance(op, Reshape) and self._levels.of[op.output.name] == level
+        ]
+
+    def _section(self, level: int) -> Section:
+        levels = self._levels
+        steps: list[AnyStep] = []
+        if level == 0:
+            steps += self._sinks(self._graph.input)
+        for op in self._graph.ops:
+            if len(op.output.shape) == 2 and levels.of[op.output.name] == level and not isinstance(op, Reshape):
+                if not isinstance(op, Pad):
+                    steps.append(self._step(op))
+                steps += self._sinks(op.output)
+        given = {step.output.name for step in steps if step.output is not None}
+        sources = {
+            feed.source.name: feed.source for step in steps for feed in step.feeds if feed.source.name not in given
+        }
+        lengths = tuple(sources.values())
+        return Section(lengths, queue_columns(lengths, tuple(steps)))
+
+    def _sinks(self, tensor: Tensor) -> list[AnyStep]:
+        """What the end of time makes of a tensor: sums for means, or all of its columns."""
+        steps: list[AnyStep] = []
+        length = tensor.shape[0]
+        period = self._periods.get(tensor.name, length)
+        blocks = -(-length // period)
+        means = [op for op in self._graph.ops if isinstance(op, Mean) and op.input.name == tensor.name]
+        padded = tensor.name in self._pads
+        keeps = tensor.name in self._levels.kept or (means and (padded or 4 * blocks > length))
+        if keeps:
+            steps.append(Keep((self._feed(f"keep_{self._name(tensor)}", tensor, length, period, held=True),)))
+        else:
+            steps += [Sum(op, (self._feed("", tensor, 1, 1),), blocks, period) for op in means]
+        return steps
+
+    def _name(self, tensor: Tensor) -> str:
+        return next((op.name for op in self._graph.ops if op.output.name == tensor.name), "input")
+
+    def _step(self, op: Op) -> Step:
+        sources = [t for t in inputs_of(op) if len(t.shape) == 2]
+        if isinstance(op, SlidingOp):
+            stride = op.stride
+            if self._periods and op.output.shape[0] == 1:
+                stride = self._periods[sources[0].name]
+            return Step(op, (self._feed(op.name, sources[0], span_of(op), stride, op=op),))
+        several = len(sources) > 1
+        names = [f"{op.name}_{chr(ord('a') + i)}" for i in range(len(sources))]
+        return Step(op, tuple(self._feed(n, t, 1, 1, held=several) for n, t in zip(names, sources, strict=True)))
+
+    def _feed(
+        self, name: str, source: Tensor, span: int, stride: int, *, op: SlidingOp | None = None, held: bool = False
+    ) -> Feed:
+        """An input; what a Pad op gives is read from what it pads, with the padding on the line."""
+        before = after = value = 0
+        if op is not None:
+            before, after = op.pad_before, op.pad_after
+            # Padding counts for nothing: the input's zero point, or the least value where the maximum is taken.
+            value = op.input_zero if isinstance(op, Conv1D | DepthwiseConv1D) else -128
+        while source.name in self._pads:
+            pad = self._pads[source.name]
+            if (before or after) and value != pad.value:
+                raise GraphError(f"{self._graph.name}: {label(pad)} before padding of another value is not supported")
+            before, after, value, source = before + pad.before, after + pad.after, pad.value, pad.input
+        if max(before, after) >= span and not held:
+            raise GraphError(
+                f"{self._graph.name}: {name} reads {max(before, after)} columns of padding and reaches over {span}; "
+                "the native engine pads fewer than an op reaches over"
+            )
+        passes = span == 1 and stride == 1 and not before and not after and not held
+        line = None if passes else Line(name, source, span, stride, before, after, value, span)
+        return Feed(source, line)
+
+
+def vector_operands(op: Op) -> tuple[Tensor | Constant, ...]:
+    """Operands of an elementwise op that are not columns of a stream: vectors, and constants."""
+    return tuple(
+        operand
+        for operand in (getattr(op, "input", None), getattr(op, "other", None))
+        if isinstance(operand, Constant) or (isinstance(operand, Tensor) and len(operand.shape) == 1)
+    )

@@ -8,9 +8,10 @@ from typing import Any
 from ecg_edge.bundle import FLOAT_MODEL, MODEL, Bundle
 from ecg_edge.codegen.budget import Need, native_need, tflm_need
 from ecg_edge.codegen.image import Model, read_model
+from ecg_edge.codegen.memory import Memory
 from ecg_edge.codegen.native import stream_note
+from ecg_edge.codegen.target import PORTABLE
 from ecg_edge.graph.ir import Conv1D, Dense, DepthwiseConv1D, Op
-from ecg_edge.graph.plan import MeanGather, Plan, buffers, results
 from ecg_edge.signal.prepare import Prepare
 
 
@@ -103,7 +104,7 @@ def dissect(bundle: Bundle) -> Anatomy:
 
 def layers(model: Model) -> tuple[Layer, ...]:
     """Every op of the graph, in order."""
-    rings = None if model.plan is None else _ring_bytes(model.plan)
+    memory = None if model.plan is None else Memory(model.plan, PORTABLE)
     return tuple(
         Layer(
             op.name,
@@ -111,7 +112,7 @@ def layers(model: Model) -> tuple[Layer, ...]:
             op.output.shape,
             _params(op),
             _macs(op),
-            None if rings is None else rings.get(op.name, 0),
+            None if memory is None else memory.bytes_of(op.name),
         )
         for op in model.graph.ops
     )
@@ -127,18 +128,6 @@ def _macs(op: Op) -> int:
         return 0
     columns = op.output.shape[0] if len(op.output.shape) > 1 else 1
     return int(columns * op.weights.size)
-
-
-def _ring_bytes(plan: Plan) -> dict[str, int]:
-    """Op name -> bytes that the native engine keeps for it: its line of columns, its sums, its result."""
-    memory = {name: count for name, _, count in buffers(plan)}
-    kept = {step.op.name: memory.pop(f"{step.op.name}_columns") for step in plan.lines}
-    for name, op in results(plan):
-        kept[op.name] = kept.get(op.name, 0) + memory.pop(f"{name}_out", 0)
-    gather = plan.gather.op.name if isinstance(plan.gather, MeanGather) else (plan.head[0].name if plan.head else "")
-    kept[gather] = kept.get(gather, 0) + sum(memory.values())
-    assert sum(kept.values()) == sum(count for _, _, count in buffers(plan))
-    return kept
 
 
 def _stream_note(model: Model) -> str:

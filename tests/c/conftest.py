@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from core_bench import core, core_library  # noqa: F401  fixtures of the core's tests
-from native_engine import CONFIG, Engine, manifest_for
+from native_engine import CONFIG, Engine
 from toolchain import KERNELS, SANITIZE, SOURCES, WARNINGS, compiler
 
 from ecg_edge.codegen.native import native_source
+from ecg_edge.codegen.target import PORTABLE, Target
 from ecg_edge.graph.ir import Graph
 from ecg_edge.graph.plan import make_plan
 
@@ -51,10 +52,10 @@ def build_engine(
 ) -> Callable[..., Engine]:
     """Graph and hop -> its generated engine, compiled."""
 
-    def build(graph: Graph, *, hop: int) -> Engine:
+    def build(graph: Graph, *, hop: int, target: Target = PORTABLE) -> Engine:
         folder = tmp_path_factory.mktemp("engine")
         source = folder / "model_native.c"
-        source.write_text(native_source(make_plan(graph, hop=hop), manifest_for(graph, hop=hop)))
+        source.write_text(native_source(make_plan(graph, hop=hop), name=graph.name, fs_hz=250, target=target))
         (folder / "ecg_config.h").write_text(CONFIG)
         return Engine(build_library(source, *kernels, include=folder), graph.name)
 

@@ -20,23 +20,24 @@ void shim_softmax(int32_t multiplier, int8_t shift, int16_t diff_min, uint16_t c
 
 void shim_average(uint16_t pool, uint16_t channels, int8_t min, int8_t max, const int8_t *columns, int8_t *out)
 {
-    const ecg_pool_t op = {.steps = {.span = pool, .stride = 1}, .channels = channels, .min = min, .max = max};
+    const ecg_pool_t op = {.channels = channels, .span = pool, .min = min, .max = max};
     ecg_average_pool_s8(&op, columns, out);
 }
 
-// Pushes `count` one-channel columns 0, 1, 2, ... and writes, per push, the slot's index, or -1 where none is wanted.
-void shim_slots(uint16_t span, uint16_t stride, size_t count, int16_t *slots, int8_t *columns)
+// Writes `count` one-channel columns 0, 1, 2, ... to a line with room for `bytes` of them. Each time it is due its `span` columns
+// go to windows; returns how often it was.
+size_t shim_line(uint16_t span, uint16_t stride, size_t bytes, size_t count, int8_t *columns, int8_t *windows)
 {
-    const ecg_steps_t steps = {.span = span, .stride = stride};
+    const ecg_reach_t reach = {.column = 1, .span = span, .stride = stride, .bytes = bytes};
+    size_t times = 0;
     ecg_line_t line;
-    ecg_line_reset(&line, columns, 1, 0, 0);
+    ecg_line_reset(&line, columns, &reach, 0);
     for (size_t i = 0; i < count; i++) {
-        int8_t *slot = ecg_line_slot(&line);
-        slots[i] = (int16_t)(slot == NULL ? -1 : slot - columns);
-        const int8_t value = (int8_t)i;
-        ecg_line_put(&line, &value);
-        if (ecg_line_advance(&line, span)) {
-            ecg_line_drop(&line, steps);
+        *line.next = (int8_t)i;
+        if (ecg_line_due(&line, &reach)) {
+            memcpy(windows + times++ * span, ecg_line_window(&line, &reach), span);
+            ecg_line_drop(&line, columns, &reach);
         }
     }
+    return times;
 }

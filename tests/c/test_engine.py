@@ -19,7 +19,20 @@ from ecg_edge.graph.tflite import read_graph
 Build = Callable[..., Engine]
 GOLDEN = Path(__file__).parents[1] / "golden"
 # Of the golden models, those that column steps can run; test_plan.py says what stops the others.
-MODELS = ("bench_a", "bench_b", "causal", "columns", "conv1d", "dense_per_channel", "flat", "rows", "separable")
+MODELS = (
+    "bench_a",
+    "bench_b",
+    "causal",
+    "columns",
+    "conv1d",
+    "dense_per_channel",
+    "flat",
+    "loose",
+    "pools",
+    "residual",
+    "rows",
+    "separable",
+)
 
 
 def golden_graph(name: str) -> Graph:

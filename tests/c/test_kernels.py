@@ -100,12 +100,24 @@ def test_an_average_rounds_half_away_from_zero_and_clamps(shim: ctypes.CDLL) -> 
     assert out.tolist() == [2, -2, 100, -100, 2]
 
 
-@pytest.mark.parametrize(("span", "stride"), [(1, 1), (3, 1), (3, 2), (3, 3), (3, 5), (1, 4), (7, 2)])
-def test_a_line_holds_the_columns_that_outputs_need_and_no_other(shim: ctypes.CDLL, span: int, stride: int) -> None:
-    count = 40
-    slots, columns = np.empty(count, np.int16), np.full(span, 99, np.int8)
+@pytest.mark.parametrize(("span", "stride"), [(1, 1), (3, 1), (3, 2), (3, 3), (3, 5), (1, 4), (7, 2), (40, 1)])
+@pytest.mark.parametrize("room", [0, 1, 2, 7])
+def test_a_line_gives_the_columns_that_outputs_need_in_order(
+    shim: ctypes.CDLL, span: int, stride: int, room: int
+) -> None:
+    count = 100
+    fence = np.int8(-99)
+    columns, windows = np.full(span + room + 1, fence, np.int8), np.zeros((count, span), np.int8)
     data = ctypes.c_void_p
-    shim.shim_slots(span, stride, ctypes.c_size_t(count), slots.ctypes.data_as(data), columns.ctypes.data_as(data))
-    wanted = [any(0 <= i - start < span for start in range(0, count, stride)) for i in range(count)]
-    assert [slot >= 0 for slot in slots] == wanted
-    assert slots.max() == span - 1
+    shim.shim_line.restype = ctypes.c_size_t
+    times = shim.shim_line(
+        span,
+        stride,
+        ctypes.c_size_t(span + room),
+        ctypes.c_size_t(count),
+        columns.ctypes.data_as(data),
+        windows.ctypes.data_as(data),
+    )
+    wanted = [list(range(start, start + span)) for start in range(0, count - span + 1, stride)]
+    assert windows[:times].tolist() == wanted
+    assert columns[-1] == fence

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ecg_edge.bundle import Affine, Manifest
 from ecg_edge.codegen import ctext
-from ecg_edge.codegen.constants import folded_bias
+from ecg_edge.codegen.kernels.layer import folded_bias
 from ecg_edge.codegen.native import native_source
 from ecg_edge.codegen.selftest import KEPT, expand, make_selftests
 from ecg_edge.codegen.tflm import RESOLVER_METHODS, arena, cmsis_nn_scratch, resolver_methods
@@ -79,17 +79,17 @@ def test_an_array_holds_its_numbers_within_the_width(values: list[int]) -> None:
 
 def test_the_engines_file_names_its_model_and_no_time() -> None:
     graph = graph_of("bench_a")
-    text = native_source(make_plan(graph, hop=88), manifest_of(graph, hop=88))
+    text = native_source(make_plan(graph, hop=88), name=graph.name, fs_hz=250)
     first = text.splitlines()[0]
     assert graph.sha256 in first
     assert "bench_a/model.tflite" in first
     assert not re.search(r"20\d\d-\d\d|\d\d:\d\d", text)
-    assert text == native_source(make_plan(graph, hop=88), manifest_of(graph, hop=88))
+    assert text == native_source(make_plan(graph, hop=88), name=graph.name, fs_hz=250)
 
 
 def test_the_engines_file_calls_each_op_once_and_states_its_shape() -> None:
     graph = graph_of("bench_a")
-    text = native_source(make_plan(graph, hop=88), manifest_of(graph, hop=88))
+    text = native_source(make_plan(graph, hop=88), name=graph.name, fs_hz=250)
     for call in ("&conv1,", "&conv2,", "&conv3,", "ecg_mean_s8(", "ecg_dense_s8(", "ecg_softmax_s8("):
         assert text.count(call) == 1, call
     assert "// conv2: (177, 16) -> (87, 24), 5 taps, stride 2, RELU" in text
@@ -98,7 +98,7 @@ def test_the_engines_file_calls_each_op_once_and_states_its_shape() -> None:
 
 def test_a_model_that_cannot_stream_has_a_null_push_and_says_why() -> None:
     graph = graph_of("bench_b")
-    text = native_source(make_plan(graph, hop=360), manifest_of(graph, hop=360))
+    text = native_source(make_plan(graph, hop=360), name=graph.name, fs_hz=250)
     assert ".push = NULL" in text
     assert "Cannot stream: Conv1D conv1 pads the window's edges" in text
 

@@ -136,12 +136,15 @@ def test_a_model_that_is_not_full_int8_is_refused_in_one_line_and_nothing_is_wri
     assert [path.name for path in tmp_path.iterdir()] == ["bundles"]
 
 
-def test_an_op_that_the_native_engine_lacks_is_named_and_tflm_still_exports(tmp_path: Path) -> None:
+def test_a_model_that_the_native_engine_refuses_is_told_why_and_tflm_still_exports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = make_bundle(tmp_path / "bundles", "residual")
-    with pytest.raises(GraphError, match="op 2 is Add add1; supported: Conv1D"):
+    monkeypatch.setattr("ecg_edge.graph.plan.LIMIT", 20)
+    with pytest.raises(GraphError, match=r"Conv1D conv1 has .* at most 20 a dimension"):
         export(made, tmp_path / "out")
     report = export(made, tmp_path / "out", engine="tflm")
-    assert "Add add1" in report.models[0].native_refusal
+    assert "Conv1D conv1" in report.models[0].native_refusal
     assert not (tmp_path / "out/EcgEdge/src/ecg_model_residual_native.c").exists()
     assert '#error "The native engine cannot run' in (tmp_path / "out/EcgEdge/src/ecg_model_residual.h").read_text()
 

@@ -19,9 +19,8 @@ extern const ecg_model_t ecg_model_ecg5;
 // Scratch of the engine chosen, and of a window if that engine takes windows whole.
 #if ECG_USE_NATIVE
 #define ECG_MODEL_ECG5_WINDOW_BYTES 1u
-// Lines of 7 layers, 2532 bytes of columns and sums, 8 for a count and the struct's end.
-#define ECG_MODEL_ECG5_SCRATCH_BYTES \
-    (7u * sizeof(ecg_line_t) + sizeof(ecg_sums_t) + 2540u)
+// 5 lines, 2500 bytes of columns and sums, a pointer's worth for the struct's end.
+#define ECG_MODEL_ECG5_SCRATCH_BYTES (5u * sizeof(ecg_line_t) + 2500u + sizeof(void *))
 #else
 #define ECG_MODEL_ECG5_WINDOW_BYTES 1024u
 // A pointer before the arena, both in whole alignments.

@@ -1,143 +1,151 @@
-// Column steps: lines, sums, softmax. The arithmetic that is worth a core's own code is in ecg_ops_<core>.c.
+// Layers that every core runs alike: pools, elementwise ops, sums, dense, softmax. Convolutions: ecg_ops_<kernels>.h.
 #include "ecg_ops.h"
-
-#include <string.h>
 
 #include "ecg_quant.h"
 
-void ecg_line_reset(ecg_line_t *line, int8_t *columns, uint16_t channels, uint16_t pad, int8_t zero)
+void ecg_depthwise_s8(const ecg_depthwise_t *op, const int8_t *columns, int8_t *out)
 {
-    line->columns = columns;
-    line->channels = channels;
-    line->fill = (int16_t)pad;
-    memset(columns, zero, (size_t)pad * channels);
-}
-
-void ecg_line_put(ecg_line_t *line, const int8_t *in)
-{
-    int8_t *slot = ecg_line_slot(line);
-    if (slot != NULL) {
-        memcpy(slot, in, line->channels);
-    }
-}
-
-void ecg_line_pad(ecg_line_t *line, int8_t zero)
-{
-    int8_t *slot = ecg_line_slot(line);
-    if (slot != NULL) {
-        memset(slot, zero, line->channels);
+    for (size_t o = 0, phase = 0; o < op->out; o++) {
+        int32_t sum = op->bias[o];
+        const int8_t *w = op->weights + o, *x = columns;
+        for (size_t tap = 0; tap < op->taps; tap++, w += op->out, x += op->step) {
+            sum += (int32_t)*w * *x;
+        }
+        const int32_t value = op->zero + ecg_requantize(sum, op->multipliers[o], op->shifts[o]);
+        out[o] = (int8_t)ecg_clamp(value, op->min, op->max);
+        if (++phase == op->multiplier) {
+            phase = 0u;
+            columns++;
+        }
     }
 }
 
-bool ecg_line_advance(ecg_line_t *line, uint16_t span)
+void ecg_max_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out)
 {
-    line->fill++;
-    return line->fill == (int16_t)span;
-}
-
-void ecg_line_drop(ecg_line_t *line, ecg_steps_t steps)
-{
-    line->fill = (int16_t)(steps.span - steps.stride);
-    if (line->fill > 0) {
-        memmove(line->columns, line->columns + (size_t)steps.stride * line->channels,
-                (size_t)line->fill * line->channels);
+    for (size_t c = 0; c < op->channels; c++) {
+        int8_t largest = columns[c];
+        for (size_t t = 1; t < op->span; t++) {
+            const int8_t value = columns[t * op->channels + c];
+            largest = value > largest ? value : largest;
+        }
+        out[c] = (int8_t)ecg_clamp(largest, op->min, op->max);
     }
 }
 
-bool ecg_conv_push_s8(const ecg_conv_t *op, ecg_line_t *line, int8_t *out)
+// Mean of the columns from first to before end. C division truncates: half rounds away from zero.
+static void average(const ecg_pool_t *op, const int8_t *columns, int32_t first, int32_t end, int8_t *out)
 {
-    if (!ecg_line_advance(line, op->steps.span)) {
-        return false;
+    const int32_t count = end - first;
+    for (size_t c = 0; c < op->channels; c++) {
+        int32_t sum = 0;
+        for (int32_t t = first; t < end; t++) {
+            sum += columns[(size_t)t * op->channels + c];
+        }
+        sum += sum > 0 ? count / 2 : -(count / 2);
+        out[c] = (int8_t)ecg_clamp(sum / count, op->min, op->max);
     }
-    if (out != NULL) {
-        ecg_matrix_s8(&op->matrix, line->columns, out);
-    }
-    ecg_line_drop(line, op->steps);
-    return true;
 }
 
-bool ecg_depthwise_push_s8(const ecg_depthwise_t *op, ecg_line_t *line, int8_t *out)
+void ecg_average_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out)
 {
-    if (!ecg_line_advance(line, op->steps.span)) {
-        return false;
-    }
-    if (out != NULL) {
-        ecg_depthwise_s8(op, line->columns, out);
-    }
-    ecg_line_drop(line, op->steps);
-    return true;
+    average(op, columns, 0, op->span, out);
 }
 
-bool ecg_max_pool_push_s8(const ecg_pool_t *op, ecg_line_t *line, int8_t *out)
+void ecg_edge_pool_s8(const ecg_edge_pool_t *op, uint16_t given, const int8_t *columns, int8_t *out)
 {
-    if (!ecg_line_advance(line, op->steps.span)) {
-        return false;
-    }
-    if (out != NULL) {
-        ecg_max_pool_s8(op, line->columns, out);
-    }
-    ecg_line_drop(line, op->steps);
-    return true;
+    const int32_t begin = (int32_t)given * op->stride - op->pad;    // of the reach, in the window
+    const int32_t missing = op->length - begin;
+    average(&op->pool, columns, begin < 0 ? -begin : 0, missing < op->pool.span ? missing : op->pool.span, out);
 }
 
-bool ecg_average_pool_push_s8(const ecg_pool_t *op, ecg_line_t *line, int8_t *out)
+void ecg_add_s8(const ecg_add_t *op, const int8_t *a, const int8_t *b, int8_t *out)
 {
-    if (!ecg_line_advance(line, op->steps.span)) {
-        return false;
+    for (size_t i = 0; i < op->count; i++) {
+        const int32_t left = ecg_shift_left(a[i] - op->zero, op->left_shift);
+        const int32_t right = ecg_shift_left(b[i] - op->other_zero, op->left_shift);
+        const int32_t scaled = ecg_requantize(right, op->other_multiplier, op->other_shift);
+        const int32_t sum = ecg_requantize(left, op->multiplier, op->shift) + (op->sign < 0 ? -scaled : scaled);
+        const int32_t value = op->out_zero + ecg_requantize(sum, op->out_multiplier, op->out_shift);
+        out[i] = (int8_t)ecg_clamp(value, op->min, op->max);
     }
-    if (out != NULL) {
-        ecg_average_pool_s8(op, line->columns, out);
+}
+
+void ecg_mul_s8(const ecg_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out)
+{
+    for (size_t i = 0; i < op->count; i++) {
+        const int32_t product = ((int32_t)a[i] - op->zero) * ((int32_t)b[i] - op->other_zero);
+        const int32_t value = op->out_zero + ecg_requantize(product, op->multiplier, op->shift);
+        out[i] = (int8_t)ecg_clamp(value, op->min, op->max);
     }
-    ecg_line_drop(line, op->steps);
-    return true;
+}
+
+void ecg_lookup_s8(const int8_t table[256], const int8_t *in, int8_t *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i] = table[in[i] + 128];
+    }
 }
 
 void ecg_mean_reset(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums)
 {
-    state->sums = sums;
     state->block = 0u;
     state->count = 0u;
     memset(sums, 0, (size_t)op->blocks * op->channels * sizeof *sums);
 }
 
-void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, const int8_t *column)
+void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column)
 {
     if (state->count == op->block_columns) {   // the oldest block has left every window to come: it becomes the newest
         state->block = (uint16_t)(state->block + 1u == op->blocks ? 0u : state->block + 1u);
         state->count = 0u;
-        memset(state->sums + (size_t)state->block * op->channels, 0, op->channels * sizeof *state->sums);
+        memset(sums + (size_t)state->block * op->channels, 0, op->channels * sizeof *sums);
     }
-    int32_t *sums = state->sums + (size_t)state->block * op->channels;
+    sums += (size_t)state->block * op->channels;
     for (size_t c = 0; c < op->channels; c++) {
         sums[c] += column[c];
     }
     state->count++;
 }
 
-void ecg_mean_s8(const ecg_mean_t *op, const ecg_sums_t *state, int8_t *out)
+static int8_t mean_of(const ecg_mean_t *op, int32_t sum)
+{
+    const int32_t mean = op->zero + ecg_requantize(op->offset + sum, op->multiplier, op->shift);
+    return (int8_t)ecg_clamp(mean, INT8_MIN, INT8_MAX);
+}
+
+void ecg_mean_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out)
 {
     for (size_t c = 0; c < op->channels; c++) {
-        int32_t sum = op->offset;
+        int32_t sum = 0;
         for (size_t block = 0; block < op->blocks; block++) {
-            sum += state->sums[block * op->channels + c];
+            sum += sums[block * op->channels + c];
         }
-        const int32_t mean = op->zero + ecg_requantize(sum, op->multiplier, op->shift);
-        out[c] = (int8_t)ecg_clamp(mean, INT8_MIN, INT8_MAX);
+        out[c] = mean_of(op, sum);
     }
 }
 
-void ecg_dense_s8(const ecg_matrix_t *op, const int8_t *in, int8_t *out)
+void ecg_mean_columns_s8(const ecg_mean_t *op, const int8_t *columns, size_t length, int8_t *out)
 {
-    ecg_matrix_s8(op, in, out);
+    for (size_t c = 0; c < op->channels; c++) {
+        int32_t sum = 0;
+        for (size_t t = 0; t < length; t++) {
+            sum += columns[t * op->channels + c];
+        }
+        out[c] = mean_of(op, sum);
+    }
 }
 
-void ecg_lookup_s8(const int8_t table[256], int8_t *values, size_t count)
+void ecg_dense_s8(const ecg_dense_t *op, const int8_t *in, int8_t *out)
 {
-    if (values == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        values[i] = table[values[i] + 128];
+    const int8_t *weights = op->weights;
+    for (size_t o = 0; o < op->out; o++) {
+        const size_t scale = op->one_scale ? 0u : o;
+        int32_t sum = op->bias[o];
+        for (size_t i = 0; i < op->in; i++) {
+            sum += (int32_t)*weights++ * in[i];
+        }
+        const int32_t value = op->zero + ecg_requantize(sum, op->multipliers[scale], op->shifts[scale]);
+        out[o] = (int8_t)ecg_clamp(value, op->min, op->max);
     }
 }
 

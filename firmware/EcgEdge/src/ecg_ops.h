@@ -1,81 +1,215 @@
 // Column steps of the native engine: int8 layers that take one column at a time.
 //
-// A column is one time step of all channels. A layer over time keeps the columns it will need again in a line, oldest first
-// and always contiguous, so that its arithmetic is a plain dot product over memory. The column before writes its result
-// straight into the next line's slot: nothing is copied from layer to layer.
+// A column is one time step of all channels. A layer that slides over time keeps the columns it still needs in a line,
+// oldest first and always contiguous, so that its arithmetic is a plain dot product over memory. The layer before writes
+// its result straight into the line's next place: nothing is copied from layer to layer.
 //
-//     write a column to ecg_line_slot(line), then call the layer's push with the slot of the line after it as `out`
+// Here are the lines, and the layers that are not worth a core's own code. The others (convolutions) stand in
+// ecg_ops_<kernels>.h, one file a kind of core, which the generated C includes. Those read columns of ecg_wide_t: the
+// type that the core multiplies fastest, int8_t or int16_t.
 //
-// ecg_ops.c keeps the books. The arithmetic stands apart (ecg_ops_portable.c: ecg_matrix_s8, ecg_depthwise_s8, ...), so that
-// kernels for one core can take its place. Descriptors are const (flash); states live in the model's scratch.
-// The generator proved every size: the functions check nothing.
+// Descriptors are const (flash); states live in the model's scratch. The generator proved every size: nothing is checked.
 #ifndef ECG_OPS_H
 #define ECG_OPS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define ECG_INLINE static inline __attribute__((always_inline))
+#define ECG_NOINLINE __attribute__((noinline))
+#else
+#define ECG_INLINE static inline
+#define ECG_NOINLINE
+#endif
+
+// How a step of the generated code is declared; a profile wants each to stand alone.
+#ifndef ECG_STEP
+#define ECG_STEP static
+#endif
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+// --- lines -----------------------------------------------------------------------------------------------------------
+
 // The columns that a layer keeps.
 typedef struct {
-    int8_t *columns;    // (span, channels), oldest first
-    uint16_t channels;
-    int16_t fill;       // columns held; -n: the next n columns are not needed
+    int8_t *next;        // where the next column goes; those held lie before it, oldest first
+    int_fast16_t due;    // columns to come until the layer can give one; 0 or less: it can
 } ecg_line_t;
 
-// How a layer reads its line: it gives a column when the line holds `span` columns, then lets go of `stride` of them.
+// How a layer reads its line, in columns and bytes; all known when the code is generated.
 typedef struct {
-    uint16_t span;      // columns from the first tap to the last: (taps - 1) * dilation + 1
-    uint16_t stride;
-} ecg_steps_t;
+    uint16_t column;    // bytes of one
+    uint16_t span;      // columns from the first tap to the last
+    uint16_t stride;    // columns let go after each one given
+    size_t bytes;       // of the line's memory
+} ecg_reach_t;
 
-// out = clamp(zero + requantize(bias + weights . in)): the arithmetic of a convolution's column and of a dense layer.
-// `in` is read as `runs` pieces of `run` values whose beginnings lie `step` apart; runs is 1 unless the layer is dilated.
+// Begins again, with `pad` columns in it already.
+ECG_INLINE void ecg_line_reset(ecg_line_t *line, int8_t *columns, const ecg_reach_t *reach, int pad)
+{
+    line->next = columns + (size_t)pad * reach->column;
+    line->due = (int_fast16_t)reach->span - pad;
+}
+
+// n bytes to a lower address, which may overlap where they were. `words`: both addresses are multiples of 4.
+ECG_INLINE void ecg_line_move(int8_t *to, const int8_t *from, size_t n, bool words)
+{
+    typedef struct { int32_t word[4]; } block_t;
+    block_t block;
+#if defined(__GNUC__)
+    if (words) {
+        to = (int8_t *)__builtin_assume_aligned(to, 4);
+        from = (const int8_t *)__builtin_assume_aligned(from, 4);
+    }
+#else
+    (void)words;
+#endif
+    for (; n >= sizeof block; n -= sizeof block) {
+        memcpy(&block, from, sizeof block);
+        memcpy(to, &block, sizeof block);
+        from += sizeof block;
+        to += sizeof block;
+    }
+    for (; n != 0u; n--) {
+        *to++ = *from++;
+    }
+}
+
+// Counts the column just written to next. True when `span` columns are there.
+ECG_INLINE bool ecg_line_due(ecg_line_t *line, const ecg_reach_t *reach)
+{
+    if (reach->stride > reach->span && line->due > (int_fast16_t)reach->span) {    // between two reaches: nobody reads it
+        line->due--;
+        return false;
+    }
+    line->next += reach->column;
+    return --line->due <= 0;
+}
+
+// The `span` columns that are due.
+ECG_INLINE const void *ecg_line_window(const ecg_line_t *line, const ecg_reach_t *reach)
+{
+    return line->next - (size_t)reach->span * reach->column;
+}
+
+// Lets go of `stride` columns, and makes room for as many.
+ECG_INLINE void ecg_line_drop(ecg_line_t *line, int8_t *columns, const ecg_reach_t *reach)
+{
+    const size_t kept = reach->span > reach->stride ? (size_t)(reach->span - reach->stride) * reach->column : 0u;
+    const size_t room = (size_t)(reach->span > reach->stride ? reach->stride : reach->span) * reach->column;
+    line->due = (int_fast16_t)reach->stride;
+    if ((size_t)(columns + reach->bytes - line->next) < room) {
+        ecg_line_move(columns, line->next - kept, kept, reach->column % 4u == 0u);
+        line->next = columns + kept;
+    }
+}
+
+// A line that waits for another one: an operand of an op with several, which takes a column of each when all have one.
+// Its span and stride are 1, and it holds as many columns as it ever has to.
+ECG_INLINE int8_t *ecg_queue_place(ecg_line_t *line, int8_t *columns, const ecg_reach_t *reach)
+{
+    if (line->next == columns + reach->bytes) {
+        const size_t held = (size_t)(1 - line->due) * reach->column;
+        ecg_line_move(columns, line->next - held, held, reach->column % 4u == 0u);
+        line->next = columns + held;
+    }
+    return line->next;
+}
+
+ECG_INLINE const int8_t *ecg_queue_oldest(const ecg_line_t *line, const ecg_reach_t *reach)
+{
+    return line->next - (size_t)(1 - line->due) * reach->column;
+}
+
+ECG_INLINE void ecg_queue_drop(ecg_line_t *line)
+{
+    line->due++;
+}
+
+// --- layers over time ------------------------------------------------------------------------------------------------
+
+// Output channel c sees input channel c / multiplier alone.
 typedef struct {
-    const int8_t *weights;        // (out, runs * run)
+    const int8_t *weights;        // (taps, out)
     const int32_t *bias;          // (out), the input's zero point folded in
     const int32_t *multipliers;   // (out)
     const int8_t *shifts;         // (out)
     uint16_t out;
-    uint16_t runs;
-    uint16_t run;
-    uint16_t step;
-    int8_t zero;
-    int8_t min;
-    int8_t max;
-} ecg_matrix_t;
-
-typedef struct {
-    ecg_steps_t steps;
-    ecg_matrix_t matrix;
-} ecg_conv_t;
-
-// Channel c of the output sees channel c of the input alone.
-typedef struct {
-    ecg_steps_t steps;
-    const int8_t *weights;        // (taps, channels)
-    const int32_t *bias;          // (channels), the input's zero point folded in
-    const int32_t *multipliers;   // (channels)
-    const int8_t *shifts;         // (channels)
-    uint16_t channels;
     uint16_t taps;
-    uint16_t dilation;
+    uint16_t step;                // values from one tap to the next
+    uint16_t multiplier;
     int8_t zero;
     int8_t min;
     int8_t max;
 } ecg_depthwise_t;
 
-// Maximum or average over `steps.span` columns.
+// Maximum or average over `span` columns.
 typedef struct {
-    ecg_steps_t steps;
     uint16_t channels;
+    uint16_t span;
     int8_t min;
     int8_t max;
 } ecg_pool_t;
+
+// An average whose reach goes over the window's edges counts the columns that exist.
+typedef struct {
+    ecg_pool_t pool;
+    uint16_t length;      // columns of a window
+    uint16_t stride;
+    uint16_t pad;         // columns before the window
+} ecg_edge_pool_t;
+
+// columns: the reach, first tap first; out: (out).
+void ecg_depthwise_s8(const ecg_depthwise_t *op, const int8_t *columns, int8_t *out);
+// columns: (span, channels); out: (channels).
+void ecg_max_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out);
+void ecg_average_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out);
+// given: columns that this layer has given of the window.
+void ecg_edge_pool_s8(const ecg_edge_pool_t *op, uint16_t given, const int8_t *columns, int8_t *out);
+
+// Sum (sign 1) or difference (sign -1) of two operands; each is brought to a common scale first.
+typedef struct {
+    uint16_t count;
+    int8_t sign;
+    int8_t left_shift;
+    int32_t multiplier;          // of a
+    int32_t other_multiplier;    // of b
+    int32_t out_multiplier;
+    int8_t shift;
+    int8_t other_shift;
+    int8_t out_shift;
+    int8_t zero;
+    int8_t other_zero;
+    int8_t out_zero;
+    int8_t min;
+    int8_t max;
+} ecg_add_t;
+
+typedef struct {
+    uint16_t count;
+    int32_t multiplier;
+    int8_t shift;
+    int8_t zero;
+    int8_t other_zero;
+    int8_t out_zero;
+    int8_t min;
+    int8_t max;
+} ecg_mul_t;
+
+// a, b, out: (count); out may be a or b.
+void ecg_add_s8(const ecg_add_t *op, const int8_t *a, const int8_t *b, int8_t *out);
+void ecg_mul_s8(const ecg_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out);
+
+// out[i] = table[in[i] + 128], (count): any function of one int8. out may be in.
+void ecg_lookup_s8(const int8_t table[256], const int8_t *in, int8_t *out, size_t count);
+
+// --- where time ends -------------------------------------------------------------------------------------------------
 
 // Mean over all columns of a window. In a stream windows overlap: each column is added once, to the sums of the block (the
 // columns of one hop) it falls in, and a window is the last `blocks` blocks, of which the newest may not be full yet.
@@ -90,10 +224,32 @@ typedef struct {
 } ecg_mean_t;
 
 typedef struct {
-    int32_t *sums;                // (blocks, channels)
     uint16_t block;               // the one that grows
     uint16_t count;               // columns in it
 } ecg_sums_t;
+
+// sums: (blocks, channels).
+void ecg_mean_reset(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums);
+void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column);
+// out, (channels): the mean of the window whose last column was pushed last.
+void ecg_mean_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out);
+// The same of a window that was kept: columns, (length, channels). Sums are not needed.
+void ecg_mean_columns_s8(const ecg_mean_t *op, const int8_t *columns, size_t length, int8_t *out);
+
+// --- layers over vectors ---------------------------------------------------------------------------------------------
+
+typedef struct {
+    const int8_t *weights;        // (out, in)
+    const int32_t *bias;          // (out), the input's zero point folded in
+    const int32_t *multipliers;   // (out), or (1) with one scale
+    const int8_t *shifts;         // the same
+    uint16_t out;
+    uint16_t in;
+    bool one_scale;
+    int8_t zero;
+    int8_t min;
+    int8_t max;
+} ecg_dense_t;
 
 typedef struct {
     uint16_t count;
@@ -102,50 +258,9 @@ typedef struct {
     int16_t diff_min;             // further below the largest input, exp() counts as 0
 } ecg_softmax_t;
 
-// Where the next column goes, or NULL when no output needs it.
-static inline int8_t *ecg_line_slot(const ecg_line_t *line)
-{
-    return line->fill < 0 ? NULL : line->columns + (size_t)line->fill * line->channels;
-}
-
-// Begins again, with `pad` columns of `zero` already there. columns: (span, channels).
-void ecg_line_reset(ecg_line_t *line, int8_t *columns, uint16_t channels, uint16_t pad, int8_t zero);
-
-// Puts `in`, (channels), into the slot; NULL stays out of memory when the column is not needed.
-void ecg_line_put(ecg_line_t *line, const int8_t *in);
-
-// Puts a column of padding into the slot.
-void ecg_line_pad(ecg_line_t *line, int8_t zero);
-
-// Counts the column just written; true when the line then holds `span` columns, oldest first.
-bool ecg_line_advance(ecg_line_t *line, uint16_t span);
-
-// Lets go of the oldest `stride` of `span` columns.
-void ecg_line_drop(ecg_line_t *line, ecg_steps_t steps);
-
-// Each push counts the column just written to `line`. True when a column of output is due: it is in out then, or, with out
-// NULL, left uncomputed. out does not overlap the line.
-bool ecg_conv_push_s8(const ecg_conv_t *op, ecg_line_t *line, int8_t *out);
-bool ecg_depthwise_push_s8(const ecg_depthwise_t *op, ecg_line_t *line, int8_t *out);
-bool ecg_max_pool_push_s8(const ecg_pool_t *op, ecg_line_t *line, int8_t *out);
-bool ecg_average_pool_push_s8(const ecg_pool_t *op, ecg_line_t *line, int8_t *out);
-
-void ecg_mean_reset(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums);
-void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, const int8_t *column);
-// out, (channels): the mean of the window whose last column was pushed last.
-void ecg_mean_s8(const ecg_mean_t *op, const ecg_sums_t *state, int8_t *out);
-
-void ecg_dense_s8(const ecg_matrix_t *op, const int8_t *in, int8_t *out);
+void ecg_dense_s8(const ecg_dense_t *op, const int8_t *in, int8_t *out);
 // in and out, (count), may be the same.
 void ecg_softmax_s8(const ecg_softmax_t *op, const int8_t *in, int8_t *out);
-// values[i] = table[values[i] + 128]: any function of one int8, in place. No values: nothing.
-void ecg_lookup_s8(const int8_t table[256], int8_t *values, size_t count);
-
-// The arithmetic, per core. columns: the layer's line.
-void ecg_matrix_s8(const ecg_matrix_t *op, const int8_t *in, int8_t *out);
-void ecg_depthwise_s8(const ecg_depthwise_t *op, const int8_t *columns, int8_t *out);
-void ecg_max_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out);
-void ecg_average_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out);
 
 #ifdef __cplusplus
 }
