@@ -83,6 +83,7 @@ class _Net:
         self.net = Writer(seed=choices.integer(0, 2**31 - 1))
         self.columns = choices.integer(0, 3) == 0  # the (k, 1) layout in place of (1, k)
         self.macs = 0
+        self.streams = self.chance(40)  # no padding, no excite: overlapping windows can share their columns
 
     # --- decisions -------------------------------------------------------------------------------------------------
 
@@ -129,7 +130,7 @@ class _Net:
         x = self.signal(self.choices.integer(8, MAX_LENGTH), self.choices.integer(1, 4))
         sides = self.sides()
         for _ in range(self.choices.integer(0, 4)):
-            x = self.pick(_BLOCKS)(self, x)
+            x = self.pick(_STREAMING_BLOCKS if self.streams else _BLOCKS)(self, x)
         vectors = [self.end(x)]
         vectors += [self.end(self.conv(side)) if len(side.shape) == 4 else side for side in sides]
         return self.net.finish(self.head(vectors))
@@ -186,7 +187,7 @@ class _Net:
     def conv(self, x: Node, *, same: bool | None = None, stride: int | None = None, channels: int = 0) -> Node:
         """A convolution that fits length and budget."""
         length = max(x.shape[1:3])
-        taps, dilation = self.taps(length)
+        taps, dilation = (1, 1) if self.streams and same else self.taps(length)
         stride = stride or (self.choices.integer(1, 4) if self.chance(40) else 1)
         fixed = channels
         channels = channels or self.choices.integer(1, MAX_CHANNELS)
@@ -194,7 +195,7 @@ class _Net:
             channels //= 2
         self.macs += length // stride * taps * x.shape[3] * channels
         fields = self.weights(x) | {"stride": stride, "dilation": dilation, "per_channel": not self.chance(15)}
-        fields["same"] = self.chance(50) if same is None else same
+        fields["same"] = self.pads() if same is None else same
         return self.net.conv(x, channels, taps, **fields)
 
     def depthwise(self, x: Node) -> Node:
@@ -203,8 +204,12 @@ class _Net:
         multiplier = self.pick((1, 1, 2, 3))
         if x.shape[3] * multiplier > MAX_CHANNELS:
             multiplier = 1
-        fields = self.weights(x) | {"dilation": dilation, "stride": self.choices.integer(1, 3), "same": self.chance(50)}
+        fields = self.weights(x) | {"dilation": dilation, "stride": self.choices.integer(1, 3), "same": self.pads()}
         return self.net.depthwise(x, taps, multiplier=multiplier, per_channel=not self.chance(15), **fields)
+
+    def pads(self) -> bool:
+        """Whether a sliding layer pads its input."""
+        return not self.streams and self.chance(50)
 
     def taps(self, length: int) -> tuple[int, int]:
         """Taps and dilation that reach over no more than the signal."""
@@ -216,7 +221,7 @@ class _Net:
         """A pool of either kind."""
         size = self.choices.integer(1, min(6, max(x.shape[1:3])))
         activation = self.clamp(x.scale) if self.chance(25) else "NONE"
-        stride, same = self.choices.integer(1, 4), self.chance(50)
+        stride, same = self.choices.integer(1, 4), self.pads()
         return self.net.pool(x, self.pick(("MAX", "AVERAGE")), size, stride=stride, same=same, activation=activation)
 
     def pad(self, x: Node) -> Node:
@@ -309,7 +314,8 @@ class _Net:
         ]
 
 
-_BLOCKS: tuple[Callable[[_Net, Node], Node], ...] = (
+Block = Callable[[_Net, Node], Node]
+_STREAMING_BLOCKS: tuple[Block, ...] = (
     _Net.conv,
     _Net.conv,
     _Net.conv,
@@ -318,11 +324,9 @@ _BLOCKS: tuple[Callable[[_Net, Node], Node], ...] = (
     _Net.pool,
     _Net.pool,
     _Net.table,
-    _Net.pad,
     _Net.relabel,
     _Net.residual,
-    _Net.residual,
-    _Net.excite,
     _Net.branches,
     _Net.constant_operand,
 )
+_BLOCKS: tuple[Block, ...] = (*_STREAMING_BLOCKS, _Net.residual, _Net.pad, _Net.excite, _Net.excite)
