@@ -116,6 +116,20 @@ def causal(x: Any) -> Any:
     return _head(kl.GlobalAveragePooling1D()(x))
 
 
+def excite(x: Any) -> Any:
+    """A squeeze-excite, branches side by side, tanh, a difference, and padding that no convolution takes over."""
+    x = kl.Conv1D(8, 5, padding="same", activation="relu")(x)
+    gate = kl.Dense(3, activation="relu")(kl.GlobalAveragePooling1D()(x))
+    gate = kl.Dense(8, activation="sigmoid")(gate)
+    x = kl.Multiply()([x, kl.Reshape((1, 8))(gate)])
+    left = kl.Conv1D(5, 3, padding="same", activation="tanh")(x)
+    right = kl.Conv1D(4, 7, padding="same", dilation_rate=2)(x)
+    x = kl.Concatenate()([left, right])
+    x = kl.MaxPooling1D(3, strides=2)(kl.ZeroPadding1D((2, 1))(x))
+    x = kl.Subtract()([x, kl.Conv1D(9, 1)(x)])
+    return _head(kl.GlobalAveragePooling1D()(x))
+
+
 def _head(x: Any) -> Any:
     return kl.Dense(CLASSES, activation="softmax")(x)
 
@@ -131,6 +145,7 @@ MODELS: Mapping[str, tuple[Callable[[Any], Any], int]] = {
     "loose": (loose, 1),
     "separable": (separable, 1),
     "causal": (causal, 1),
+    "excite": (excite, 2),
 }
 
 

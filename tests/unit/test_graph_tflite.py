@@ -61,6 +61,14 @@ def test_same_padding_is_split_as_tensorflow_splits_it() -> None:
         ("loose", ["Relu", "Reshape", "Conv1D", "MaxPool1D", "Mean", "Relu", "Dense", "Softmax"]),
         ("separable", ["Conv1D", "Conv1D", "DepthwiseConv1D", "Conv1D", "Mean", "Dense", "Softmax"]),
         ("causal", ["Conv1D", "Conv1D", "Conv1D", "Mean", "Dense", "Softmax"]),
+        (
+            "excite",
+            [
+                *("Conv1D", "Mean", "Dense", "Dense", "Logistic", "Mul"),
+                *("Conv1D", "Tanh", "Requantize", "Conv1D", "Concat"),
+                *("Pad", "MaxPool1D", "Conv1D", "Sub", "Mean", "Dense", "Softmax"),
+            ],
+        ),
     ],
 )
 def test_every_way_keras_writes_an_op_becomes_the_same_few_ops(name: str, wanted: list[str]) -> None:
