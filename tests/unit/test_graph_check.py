@@ -27,6 +27,25 @@ def with_op(g: ir.Graph, name: str, **fields: Any) -> ir.Graph:
     return replace(g, ops=tuple(changed))
 
 
+def constant(values: Any) -> ir.Constant:
+    return ir.Constant("c", values, ir.Quant((0.1,), 3, None))
+
+
+def graph_to_break(name: str) -> ir.Graph:
+    """A golden graph; `excite` ends in a sum with a constant here, which Keras puts only where it folds nothing."""
+    g = graph(name)
+    if name != "excite":
+        return g
+    source = g.ops[-2].output
+    out = replace(source, name="sum")
+    add = ir.Add(
+        "add_constant", source, constant(np.arange(5, dtype=np.int8)), out, "NONE", 20,
+        1 << 30, 0, 0, 1 << 30, 0, 3, 1 << 30, -18, 0, -128, 127,
+    )  # fmt: skip
+    softmax: Any = replace(cast(Any, g.ops[-1]), input=out)
+    return replace(g, ops=(*g.ops[:-1], add, softmax))
+
+
 def op_of(g: ir.Graph, name: str) -> Any:
     return next(op for op in g.ops if op.name == name)
 
@@ -123,6 +142,65 @@ BROKEN: dict[str, tuple[str, Break, str]] = {
         "is read by no op",
     ),
     "a sum past int32": ("residual", lambda g: with_op(g, "add1", left_shift=24), "past int32"),
+    "a product past int32": ("excite", lambda g: with_op(g, "mul1", shift=20), "shifted left by 20: past int32"),
+    "a difference past int32": ("excite", lambda g: with_op(g, "sub1", left_shift=25), "input_accumulates up to"),
+    "a shift of sums past 30": ("excite", lambda g: with_op(g, "sub1", left_shift=31), "left_shift 31; limits: 0..30"),
+    "a new scale past int32": (
+        "excite",
+        lambda g: with_op(g, "requantize1", shift=25),
+        "Requantize requantize1 accumulates up to .*, shifted left by 25",
+    ),
+    "a tanh past int32": ("excite", lambda g: with_op(g, "tanh1", shift=30, radius=200), "tanh1 accumulates"),
+    "a zero point that brings a result past int32": (
+        "conv1d",
+        lambda g: with_op(
+            g,
+            "dense1",
+            weights=np.zeros_like(op_of(g, "dense1").weights),
+            bias=np.full(5, 2**31 - 60, np.int32),
+            multipliers=np.array([2**31 - 1], np.int32),
+            shifts=np.array([0], np.int32),
+        ),
+        "dense1 channel 0 gives up to 21474835.*, and its zero point brings that past int32",
+    ),
+    "a gate of other channels": (
+        "excite",
+        lambda g: with_op(g, "mul1", other=replace(op_of(g, "mul1").other, shape=(7,))),
+        "reads tensor '.*', which nothing before it gives",
+    ),
+    "a constant of another shape": (
+        "excite",
+        lambda g: with_op(g, "add_constant", other=constant(np.zeros(7, np.int8))),
+        r"Add add_constant gives \(5,\) from \(5,\) and \(7,\); expected one shape",
+    ),
+    "a constant of floats": (
+        "excite",
+        lambda g: with_op(g, "add_constant", other=constant(np.zeros(5, np.float32))),
+        "reads 'c', float32 numbers; expected int8",
+    ),
+    "constants alone": (
+        "excite",
+        lambda g: with_op(g, "add_constant", input=constant(np.zeros(5, np.int8))),
+        "add_constant reads no tensor",
+    ),
+    "a join of other channels": (
+        "excite",
+        lambda g: with_op(g, "concat1", inputs=op_of(g, "concat1").inputs * 2),
+        r"concat1 gives \(48, 9\) from \(48, 5\), \(48, 4\), .*; expected one length, and all channels",
+    ),
+    "a pad of another length": ("excite", lambda g: with_op(g, "pad1", before=3), "3 columns before and 1 after"),
+    "a pad of another value": ("excite", lambda g: with_op(g, "pad1", value=128), "pad1 has value 128; limits"),
+    "an input twice": ("excite", lambda g: replace(g, inputs=g.inputs * 2), "two of its inputs have one name"),
+    "an input for nothing": (
+        "excite",
+        lambda g: replace(g, inputs=(*g.inputs, replace(g.input, name="spare"))),
+        "tensor 'spare' is read by no op",
+    ),
+    "a float input beside": (
+        "excite",
+        lambda g: replace(g, inputs=(*g.inputs, replace(g.input, name="spare", dtype="float32"))),
+        "read by no op",
+    ),
     "a softmax past int32": ("conv1d", lambda g: with_op(g, "softmax1", shift=28), "and shift 28: past int32"),
 }  # fmt: skip
 
@@ -130,7 +208,7 @@ BROKEN: dict[str, tuple[str, Break, str]] = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_rule_is_named(case: str) -> None:
     name, broken, pattern = BROKEN[case]
-    g = graph(name)
+    g = graph_to_break(name)
     check(g, int8=True)
     with pytest.raises(GraphError, match=pattern) as caught:
         check(broken(g), int8=True)
