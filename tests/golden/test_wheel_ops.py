@@ -15,7 +15,9 @@ from wheel import equal_to_wheel
 from ecg_edge.errors import GraphError
 from ecg_edge.graph import ir
 from ecg_edge.graph.check import check
+from ecg_edge.graph.interpret import run
 from ecg_edge.graph.tflite import read_graph
+from ecg_edge.runtime.tflm import TflmBackend
 
 pytest.importorskip("tflite_micro", reason="misses: every op against the tflite-micro wheel")
 
@@ -230,6 +232,30 @@ def test_several_inputs(order: str) -> None:
     joined = net.concat([net.unary("QUANTIZE", part, scale=0.1, zero=1) for part in (x, y, third)])
     graph = equal_to_wheel(net.finish(net.unary("SOFTMAX", net.dense(joined, 4))))
     assert [tensor.shape for tensor in graph.inputs] == [(40, 2), (6,) if order == "features" else (25, 3), (2,)]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 30), (1, 30, 1)])
+def test_a_float_graph_of_every_op_agrees_within_rounding(shape: tuple[int, ...]) -> None:
+    net = Writer(seed=5, real=True)
+    signal, features = net.input((*shape, 3)), net.input((1, 4))
+    x = net.conv(signal, 6, 5, same=True, dilation=2, activation="RELU6")
+    x = net.depthwise(x, 3, multiplier=2, stride=2, activation="RELU_N1_TO_1")
+    gate = net.unary("LOGISTIC", net.dense(net.mean(x, keep=True), 12, activation="RELU"))
+    x = net.binary("MUL", net.reshape(gate, (1, 1, 1, 12)), x)
+    x = net.concat([net.unary("TANH", x), net.unary("RELU", x)])
+    x = net.pool(net.pad(x, 2, 1), "AVERAGE", 3, stride=2)
+    x = net.pool(net.binary("SUB", x, net.conv(x, 24)), "MAX", 2)
+    x = net.binary("ADD", net.constant(net.random.normal(size=24).astype(np.float32)), net.unary("RELU6", x))
+    joined = net.concat([net.mean(x), net.mean(x, code="REDUCE_MAX"), features])
+    data = net.finish(net.unary("SOFTMAX", net.dense(joined, 5)))
+    graph = read_graph(data, name="x")
+    check(graph, int8=False)
+    random = np.random.default_rng(1)
+    inputs = tuple(random.normal(size=(20, *tensor.shape)).astype(np.float32) for tensor in graph.inputs)
+    scores = run(graph, inputs)
+    # Another order of sums: a few units of float32's last place, over a dozen layers.
+    assert scores == pytest.approx(TflmBackend(data).run(inputs), abs=2e-6)
+    assert scores.std() > 0.05
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -57,7 +57,9 @@ class Node:
 class Writer:
     """A model under construction."""
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(self, *, seed: int = 0, real: bool = False) -> None:
+        """real: float32 throughout; scales and zero points then say nothing."""
+        self.real = real
         self.random = np.random.default_rng(seed)
         self.gain = 1.0  # of layers with weights: their output's scale against their input's, roughly
         self._tensors: list[dict[str, Any]] = []
@@ -88,7 +90,9 @@ class Writer:
 
     def _tensor(self, shape: Sequence[int], dtype: str, scales: list[float], zero: int) -> Node:
         index = len(self._tensors)
-        self._tensors.append({"shape": tuple(shape), "dtype": dtype, "scales": scales, "zero": zero, "axis": 0})
+        as_real = self.real and dtype == "int8"
+        kind = {"dtype": "float32", "scales": []} if as_real else {"dtype": dtype, "scales": scales}
+        self._tensors.append({"shape": tuple(shape), "zero": zero, "axis": 0, **kind})
         return Node(index, tuple(shape), float(np.float32(scales[0])) if scales else 0.0, zero)
 
     # --- layers ----------------------------------------------------------------------------------------------------
@@ -222,18 +226,24 @@ class Writer:
         return (1, out, 1, channels) if along_h else (1, 1, out, channels), options
 
     def _weights(self, shape: tuple[int, ...], count: int, bound: int, *, axis: int | None) -> Node:
+        if self.real:
+            return self.constant(self.random.normal(0.0, 1 / np.sqrt(count), shape).astype(np.float32))
         values = self.random.integers(-bound, bound + 1, shape).astype(np.int8)
         middle = self.gain / (bound * _UNIFORM_STD * np.sqrt(count))
         spread = np.exp(self.random.uniform(-0.7, 0.7, shape[axis] if axis is not None else 1))
         return self.constant(values, scales=[float(s) for s in middle * spread], axis=axis or 0)
 
     def _bias(self, x: Node, w: Node, out: int, count: int, bound: int) -> Node:
+        if self.real:
+            return self.constant(self.random.normal(0.0, 1.0, out).astype(np.float32))
         size = bound * _UNIFORM_STD * _VALUE_STD * np.sqrt(count)
         values = np.clip(np.rint(self.random.normal(0.0, size, out)), -(2**28), 2**28).astype(np.int32)
         tensor = self._tensors[w.index]
         return self.constant(values, scales=[x.scale * s for s in tensor["scales"]])
 
     def _scale(self, input_scale: float, w: Node, count: int, bound: int) -> float:
+        if self.real:
+            return 1.0
         unit = input_scale * float(np.median(self._tensors[w.index]["scales"]))
         return float(unit * max(bound * _UNIFORM_STD, 0.5) * _VALUE_STD * np.sqrt(count) / _WANTED_STD)
 

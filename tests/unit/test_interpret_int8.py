@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tflite_writer import Writer
 
 from ecg_edge.graph import interpret, interpret_int8, ir
 from ecg_edge.graph.interpret import float_input, run, tensors
@@ -164,3 +165,20 @@ def test_a_changed_weight_changes_the_scores() -> None:
     changed = replace(g, ops=(*g.ops[:-2], replace(dense, weights=weights), g.ops[-1]))
     windows = noise(g, 5)
     assert run(changed, windows).tolist() != run(g, windows).tolist()
+
+
+def test_several_inputs_come_as_a_tuple_in_the_order_of_the_graph() -> None:
+    net = Writer(seed=2)
+    signal, features = net.input((1, 1, 20, 2)), net.input((1, 3))
+    pooled = net.unary("QUANTIZE", net.mean(net.conv(signal, 4, 3)), scale=features.scale)
+    g = read_graph(net.finish(net.dense(net.concat([features, pooled]), 5)), name="two")
+    random = np.random.default_rng(3)
+    windows, extras = (random.integers(-128, 128, (7, *tensor.shape)).astype(np.int8) for tensor in g.inputs)
+    scores = run(g, (windows, extras))
+    assert scores.shape == (7, 5)
+    assert run(g, (windows[3:4], extras[3:4])).tolist() == scores[3:4].tolist()
+    for other in ((windows, np.roll(extras, 1, axis=0)), (windows[::-1], extras)):
+        assert run(g, other).tolist() != scores.tolist(), "an input that changes nothing"
+    for wrong in (windows, (windows, extras[:4]), (extras, windows)):
+        with pytest.raises(ValueError, match=r"^two takes \(n, 20, 2\) int8, \(n, 3\) int8, not "):
+            run(g, wrong)
