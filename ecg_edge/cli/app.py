@@ -26,6 +26,7 @@ VERBS = {
     "evaluate": "Say how good a bundle is, float and int8.",
     "export": "Write the firmware folder of a bundle.",
     "info": "Say what is in a bundle: sizes, layers, what streams.",
+    "profile": "Say what each op costs on an emulated core: instructions, bytes.",
     "flash": "Put a bundle on a board, and check that the board runs it.",
     "doctor": "Say what this machine has and lacks, and what mends it.",
     "bench": "Stream ECG to a board and compare its answers with the model's.",

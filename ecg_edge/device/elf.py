@@ -18,7 +18,8 @@ _SECTION = struct.Struct("<10I")
 _SYMBOL = struct.Struct("<IIIBBH")
 _SYMTAB, _NOBITS = 2, 8
 _WRITE, _ALLOC = 1, 2
-_FUNCTION, _OBJECT = 2, 1
+_OBJECT, _FUNCTION, _FILE = 1, 2, 4
+_LOCAL = 0
 
 
 class _Section(NamedTuple):
@@ -42,6 +43,7 @@ class Symbol:
     start: int  # address, the Thumb bit gone
     size: int  # bytes
     function: bool
+    file: str = ""  # the source it is static in; "": it is not
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,17 @@ def _parse(data: bytes) -> Image:
 
 def _symbols(data: bytes, table: _Section, names: _Section) -> tuple[Symbol, ...]:
     found = []
+    file = ""  # a file's own symbols follow its name
     for at in range(table.offset, table.offset + table.size, _SYMBOL.size):
         name, value, size, info, _, _ = _SYMBOL.unpack_from(data, at)
         kind = info & 15
-        if kind in (_FUNCTION, _OBJECT):
-            start = names.offset + name
-            text = data[start : data.index(b"\0", start)].decode()
-            function = kind == _FUNCTION
-            found.append(Symbol(text, value & ~1 if function else value, size, function))
+        if kind not in (_FUNCTION, _OBJECT, _FILE):
+            continue
+        start = names.offset + name
+        text = data[start : data.index(b"\0", start)].decode()
+        if kind == _FILE:
+            file = text
+            continue
+        function, own = kind == _FUNCTION, file if info >> 4 == _LOCAL else ""
+        found.append(Symbol(text, value & ~1 if function else value, size, function, own))
     return tuple(sorted(found, key=lambda symbol: (symbol.start, symbol.name)))

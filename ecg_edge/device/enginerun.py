@@ -20,6 +20,7 @@ from ecg_edge.device.elf import read_image
 from ecg_edge.device.images import EngineFolder, build_engine
 from ecg_edge.device.machines import find_machine
 from ecg_edge.device.qemu import run_to_end
+from ecg_edge.device.trace import Stretch, trace_image
 from ecg_edge.errors import DeviceError
 
 _MAGIC = 0x32474345
@@ -32,6 +33,7 @@ class Mode(IntEnum):
 
     RUN = 0  # a window at a time, all of it
     PUSH = 1  # a stream: a window column by column, then a hop for each further verdict
+    TRACE = 2  # as RUN, each window once
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,15 @@ class EngineBoard:
     def push(self, columns: NDArray[np.int8], *, verdicts: int, timeout_s: float | None = None) -> EngineRun:
         """A stream, (length, leads): a window, then a hop for each further verdict."""
         return self._ask(Mode.PUSH, columns, verdicts, timeout_s)
+
+    def trace(self, inputs: NDArray[np.int8]) -> list[Stretch]:
+        """Where the processor was while it ran one window, (bytes,), instruction by instruction."""
+        assert inputs.shape == (self._engine.input_bytes,), inputs.shape
+        with tempfile.TemporaryDirectory(prefix="ecg-edge.") as work:
+            folder = Path(work)
+            question = _QUESTION.pack(_MAGIC, Mode.TRACE, 1)
+            (folder / "questions.bin").write_bytes(question + inputs.tobytes())
+            return trace_image(self._url, self.image, folder)
 
     def _ask(self, mode: Mode, data: NDArray[np.int8], count: int, timeout_s: float | None) -> EngineRun:
         with tempfile.TemporaryDirectory(prefix="ecg-edge.") as work:

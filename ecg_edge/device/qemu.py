@@ -6,6 +6,7 @@ One kind of image talks over a UART, which is a TCP socket here; the other reads
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import socket
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from ecg_edge.device import process
+from ecg_edge.device import process, toolchain
 from ecg_edge.device.images import build_image
 from ecg_edge.device.link import Clock, SerialLink
 from ecg_edge.device.machines import APT, EMULATED, EMULATOR, Machine, find_machine
@@ -155,7 +156,7 @@ def _start(url: str, command: list[str]) -> QemuLink:
     return QemuLink(url, board, errors, port, ours)
 
 
-def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float) -> None:
+def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float, trace: Path | None = None) -> None:
     """Run an image that ends by itself, with semihosting; an instruction takes it one nanosecond of its time.
 
     Args:
@@ -163,12 +164,15 @@ def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float) -> None
         image: from `build_image`.
         folder: where the files are that it opens.
         timeout_s: after which it counts as hanging.
+        trace: a file, or a named pipe that is being read, for the address of every instruction; `device/trace.py`.
 
     Raises:
         DeviceError: it fails, or does not end.
     """
     command = [*_emulator(url, find_machine(url)), "-kernel", str(image.resolve()), "-serial", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0"]
+    if trace is not None:
+        command += [*_one_by_one(), "-d", "exec,nochain", "-D", str(trace)]
     try:
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
@@ -178,6 +182,13 @@ def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float) -> None
     if done.returncode:
         words = done.stderr.decode(errors="replace").strip().splitlines() or ["no last words"]
         raise DeviceError(f"{url}: {image.name} ended with status {done.returncode}: {words[-1]}")
+
+
+def _one_by_one() -> list[str]:
+    """The option that translates every instruction by itself, so that -d exec names each; 8.1 renamed it."""
+    found = re.search(r"version (\d+)\.(\d+)", toolchain.version(EMULATOR) or "")
+    renamed = found is not None and (int(found[1]), int(found[2])) >= (8, 1)
+    return ["-accel", "tcg,one-insn-per-tb=on"] if renamed else ["-singlestep"]
 
 
 def _emulator(url: str, machine: Machine) -> list[str]:

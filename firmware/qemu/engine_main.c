@@ -17,7 +17,8 @@
 #define STACK_RUNS 4u                   // for which the stack is looked at; it hardly depends on the input
 #define CLOCK_READS 1000u
 
-enum { MODE_RUN = 0, MODE_PUSH = 1, MODE_COUNT = 2 };
+// MODE_TRACE is MODE_RUN without a look at the stack: each input is run once, for whoever watches the processor.
+enum { MODE_RUN = 0, MODE_PUSH = 1, MODE_TRACE = 2, MODE_COUNT = 3 };
 // Exit codes, as file_main.c has them.
 enum { EXIT_FAULT = 10, EXIT_NO_FILE = 11, EXIT_BAD_QUESTION = 12, EXIT_SHORT_FILE = 13, EXIT_ENGINE = 14, EXIT_WRITE = 15 };
 
@@ -135,19 +136,19 @@ void board_main(void)
     check(in >= 0 && out >= 0, EXIT_NO_FILE);
     check(board_file_read(in, &question, sizeof question), EXIT_SHORT_FILE);
     check(question.magic == MAGIC && question.mode < MODE_COUNT, EXIT_BAD_QUESTION);
-    check(question.mode == MODE_RUN || model->push != NULL, EXIT_BAD_QUESTION);
+    check(question.mode != MODE_PUSH || model->push != NULL, EXIT_BAD_QUESTION);
     for (uint32_t n = 0; n < question.count; n++) {
         const bool hop = question.mode == MODE_PUSH && n != 0u;
         const uint32_t bytes = hop ? (uint32_t)model->hop * model->leads : (uint32_t)sizeof input;
         check(board_file_read(in, input, bytes), EXIT_SHORT_FILE);
-        if (n < STACK_RUNS && !hop) {
+        if (n < STACK_RUNS && !hop && question.mode != MODE_TRACE) {
             const uint32_t used = stack_of(question.mode);
             summary.stack_used = used > summary.stack_used ? used : summary.stack_used;
             if (question.mode == MODE_PUSH) {
                 model->reset(scratch);
             }
         }
-        answer.ticks = question.mode == MODE_RUN ? ticks_of_run() : ticks_of_push(hop ? model->hop : model->window);
+        answer.ticks = question.mode == MODE_PUSH ? ticks_of_push(hop ? model->hop : model->window) : ticks_of_run();
         check(board_file_write(out, &answer, sizeof answer), EXIT_WRITE);
     }
     summary.magic = MAGIC;
