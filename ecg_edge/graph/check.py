@@ -205,10 +205,12 @@ class _Judge:
         bias = op.bias.astype(np.int64)
         folded = np.abs(bias - op.input_zero * weights.sum(axis=1, dtype=np.int64)) + 128 * size
         reach = np.maximum(size * _farthest(op.input_zero) + np.abs(bias), folded)
-        for channel in range(channels):
-            unit = channel if op.multipliers.size > 1 else 0
-            where = f"channel {channel} "
-            self._scaling(where, int(op.multipliers[unit]), int(op.shifts[unit]), int(reach[channel]))
+        units, shifts = (np.broadcast_to(x.astype(np.int64), channels) for x in (op.multipliers, op.shifts))
+        # The rule in one pass over all channels, a little too strict; whom it suspects is judged alone.
+        room = _INT32_MAX >> np.clip(shifts, 0, _SHIFT_MAX)
+        suspects = (units < 0) | (shifts < _SHIFT_MIN) | (shifts > _SHIFT_MAX) | (reach > room - (room >> 8))
+        for channel in np.flatnonzero(suspects):
+            self._scaling(f"channel {channel} ", int(units[channel]), int(shifts[channel]), int(reach[channel]))
 
     def _scaling(self, what: str, multiplier: int, shift: int, reach: int) -> int:
         """One requantization of accumulators of at most `reach` in magnitude; returns the most that it gives."""

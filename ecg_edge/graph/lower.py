@@ -113,6 +113,8 @@ def _check_time_reduction(ctx: Context, op: RawOp) -> None:
     source = ctx.tensor(op, 0, "input")
     rank = len(source.shape)
     raw_axes = ctx.constant(ctx.tensor(op, 1, "axes"), dtypes=["INT32"]).reshape(-1)
+    if raw_axes.size > rank:
+        ctx.fail(f"reduces {raw_axes.size} axes of {list(source.shape)}")
     axes = {int(a) + rank if a < 0 else int(a) for a in raw_axes}
     spatial = set(range(1, rank - 1))
     time = {a for a in spatial if source.shape[a] > 1}
