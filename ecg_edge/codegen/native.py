@@ -244,17 +244,21 @@ class _Source:
                 "}",
             ]
             place = f"s->{op.name}_taps"
-        function = self._function(layer, "ecg_wide_t" if isinstance(op, Conv1D) else "int8_t")
+        function, arguments = self._function(layer, "ecg_wide_t" if isinstance(op, Conv1D) else "int8_t")
         flag = f", {'true' if wide else 'false'}" if layer.wide_out else ""
-        return [*before, f"{function}(&{op.name}, {place}, {out}{flag});"]
+        return [*before, f"{function}(&{op.name}, {place}, {out}{flag}{arguments});"]
 
-    def _function(self, layer: Layer, element: str) -> str:
-        """The kernel's name; for size a copy of it that all layers of a kind call."""
+    def _function(self, layer: Layer, element: str) -> tuple[str, str]:
+        """The kernel and its last argument; for size a copy of it that all layers of a kind call."""
+        how = f", {' | '.join(layer.how)}" if layer.how else ""
         if not layer.wide_out or self.target.opt == "speed":
-            return layer.function
-        short = layer.function.removeprefix("ecg_").removesuffix("_s8")
-        self.wrappers[short] = {"name": short, "kind": layer.kind, "function": layer.function, "element": element}
-        return short
+            return layer.function, how
+        facts = [fact.removeprefix("ECG_").lower() for fact in layer.how if fact.startswith("ECG_")]
+        name = "_".join([layer.function.removeprefix("ecg_").removesuffix("_s8"), *facts])
+        self.wrappers[name] = {
+            "name": name, "kind": layer.kind, "function": layer.function, "element": element, "how": how
+        }  # fmt: skip
+        return name, ""
 
     def _pool(self, op: MaxPool1D | AveragePool1D, place: str, out: str) -> list[str]:
         self.constants.append(f"// {op.name}: {constants.describe(op)}\n{constants.pool(op)}")

@@ -57,4 +57,4 @@ def flags(target: Target) -> tuple[str, ...]:
     """What the engine's files are best compiled with, for GCC and clang."""
     if target.core == "host":
         return ("-O3", "-march=native")
-    return ("-Os",) if target.opt == "size" else ("-O2",)
+    return ("-O2",)

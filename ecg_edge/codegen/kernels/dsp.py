@@ -56,16 +56,19 @@ def matrix(name: str, op: Conv1D, *, opt: Opt, aligned: bool) -> Layer:
         four = slice(block, block + 4)
         words += _four(bias[four]) + _pairs_by_output(weights[four]) + _finish_words(op, fused, block)
     descriptor = _descriptor(
-        "ecg_matrix_t", name, op, fused, f".depth = {weights.shape[1]}, .aligned = {_bool(aligned)},"
+        "ecg_matrix_t", name, op, fused, f".packed = {name}_packed, ", f".depth = {weights.shape[1]},"
     )
-    return Layer(f"{_words(name, words)}\n{descriptor}", "ecg_matrix_t", "ecg_matrix_s8", True)
+    how = _how(op, fused, aligned=aligned)
+    return Layer(f"{_words(name, words)}\n{descriptor}", "ecg_matrix_t", "ecg_matrix_s8", True, how)
 
 
 def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
-    """A depthwise convolution's column; plain for size, and where channels do not come in fours."""
+    """A depthwise convolution's column; plain where channels do not come in fours."""
     taps, out = op.weights.shape
-    if opt == "size" or out % 4 or out != op.input.shape[1]:
+    if out % 4 or out != op.input.shape[1]:
         return plain_depthwise(name, op)
+    if opt == "size":
+        return _depthwise8(name, op)
     weights, bias = rows(op), folded_bias(op)
     fused = _fused16(op)
     if fused is not None:
@@ -77,8 +80,8 @@ def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
         words += np.stack([_word(a, c), _word(b, d)], axis=1).ravel().tolist()
         words += _finish_words(op, fused, block)
     fields = f".taps = {taps}, .step = {op.dilation * out},"
-    descriptor = _descriptor("ecg_depthwise4_t", name, op, fused, fields)
-    return Layer(f"{_words(name, words)}\n{descriptor}", "ecg_depthwise4_t", "ecg_depthwise4_s8", True)
+    descriptor = _descriptor("ecg_depthwise4_t", name, op, fused, f".packed = {name}_packed, ", fields)
+    return Layer(f"{_words(name, words)}\n{descriptor}", "ecg_depthwise4_t", "ecg_depthwise4_s8", True, _how(op, fused))
 
 
 def _fused16(op: Conv1D | DepthwiseConv1D) -> Fused | None:
@@ -92,32 +95,69 @@ def _fused16(op: Conv1D | DepthwiseConv1D) -> Fused | None:
 def _matrix8(name: str, op: Conv1D, *, aligned: bool) -> Layer:
     weights, bias = _padded(_even(rows(op)), 4), _padded(folded_bias(op)[:, None], 4)[:, 0]
     fused = fuse(op)
-    shifts = op.shifts.astype(np.int64) if fused is None else fused.scale_bits
     words: list[int] = []
     for block in range(0, len(weights), 4):
         words += _packed_by_pair(weights[block : block + 4])
-    tables = [
-        _words(name, words),
-        ctext.array("int32_t", f"{name}_bias", bias.tolist()),
-        ctext.array("int32_t", f"{name}_multipliers", op.multipliers.tolist()),
-        ctext.array("int8_t", f"{name}_shifts", shifts.tolist()),
-    ]
-    fields = (
-        f".bias = {name}_bias, .multipliers = {name}_multipliers, .shifts = {name}_shifts,\n"
-        f"    .depth = {weights.shape[1]}, .aligned = {_bool(aligned)},"
+    fields = f"{_units8(name)} .depth = {weights.shape[1]},"
+    descriptor = _descriptor("ecg_matrix8_t", name, op, fused, f".packed = {name}_packed, ", fields)
+    constants = "\n".join([_words(name, words), _unit_tables(name, op, bias, fused), descriptor])
+    return Layer(constants, "ecg_matrix8_t", "ecg_matrix8_s8", True, _how(op, fused, aligned=aligned))
+
+
+def _depthwise8(name: str, op: DepthwiseConv1D) -> Layer:
+    taps, out = op.weights.shape
+    fused = fuse(op)
+    weights = ctext.array(
+        "int8_t", f"{name}_weights", op.weights.ravel().tolist(), size=f"{taps} * {out}", comment="(taps, out)"
     )
-    tables.append(_descriptor("ecg_matrix8_t", name, op, fused, fields))
-    return Layer("\n".join(tables), "ecg_matrix8_t", "ecg_matrix8_s8", True)
+    fields = f"{_units8(name)} .taps = {taps}, .step = {op.dilation * out},"
+    descriptor = _descriptor("ecg_depthwise8_t", name, op, fused, f".weights = {name}_weights, ", fields)
+    constants = "\n".join([weights, _unit_tables(name, op, folded_bias(op), fused), descriptor])
+    return Layer(constants, "ecg_depthwise8_t", "ecg_depthwise8_s8", True, _how(op, fused))
 
 
-def _descriptor(kind: str, name: str, op: Conv1D | DepthwiseConv1D, fused: Fused | None, fields: str) -> str:
-    even = op.act_min >= op.output_zero
+def _units8(name: str) -> str:
+    return f".units = {name}_units, .shifts = {name}_shifts,\n   "
+
+
+def _unit_tables(name: str, op: Conv1D | DepthwiseConv1D, bias: Ints, fused: Fused | None) -> str:
+    """Bias, multiplier and shift of each output, and of none where bias is longer."""
+    shifts = op.shifts.astype(np.int64) if fused is None else -op.shifts.astype(np.int64) - 1
+    spare = [0] * (len(bias) - len(shifts))
+    pairs = zip(bias.tolist(), [*op.multipliers.tolist(), *spare], strict=True)
+    lines = ctext.lines(f"{{{ctext.integer(b)}, {m}}}" for b, m in pairs)
+    return "\n".join(
+        [
+            f"static const ecg_unit_t {name}_units[{len(bias)}] = {{\n{lines}\n}};",
+            ctext.array("int8_t", f"{name}_shifts", [*shifts.tolist(), *spare]),
+        ]
+    )
+
+
+def _descriptor(
+    kind: str, name: str, op: Conv1D | DepthwiseConv1D, fused: Fused | None, tables: str, fields: str
+) -> str:
     return (
-        f"static const {kind} {name} = {{\n    .packed = {name}_packed, .out = {op.bias.size}, {fields}\n"
-        f"    .finish = {{.fused = {_bool(fused is not None)}, .even = {_bool(even)}, "
-        f".shift = {fused.shift if fused else 0},\n"
+        f"static const {kind} {name} = {{\n    {tables}.out = {op.bias.size}, {fields}\n"
+        f"    .finish = {{.twice = {2 * op.output_zero + 1}, .shift = {fused.shift if fused else 0},\n"
         f"        .zero = {op.output_zero}, .min = {op.act_min}, .max = {op.act_max}}},\n}};"
     )
+
+
+def _how(op: Conv1D | DepthwiseConv1D, fused: Fused | None, *, aligned: bool = False) -> tuple[str, ...]:
+    """What is true of a layer, as ecg_ops_dsp.h names it."""
+    facts = {
+        "ECG_FUSED": fused is not None,
+        "ECG_EVEN": fused is not None and op.act_min >= op.output_zero,
+        "ECG_ALIGNED": aligned,
+        "ECG_BOUNDED": (op.act_min, op.act_max) != (-128, 127),
+    }
+    return tuple(name for name, true in facts.items() if true) or ("0u",)
+
+
+def _addend(op: Conv1D | DepthwiseConv1D, fused: Fused) -> int:
+    """The part of it that all outputs share."""
+    return (1 << (fused.shift - 1)) + op.output_zero * (1 << fused.shift)
 
 
 def _finish_words(op: Conv1D | DepthwiseConv1D, fused: Fused | None, block: int) -> list[int]:
@@ -130,7 +170,7 @@ def _finish_words(op: Conv1D | DepthwiseConv1D, fused: Fused | None, block: int)
             unit_words = [int(op.multipliers[unit]), int(op.shifts[unit]), 0]
         else:
             bits = int(fused.scale_bits[unit])
-            addend = (1 << (bits - 2)) + (1 << (fused.shift - 1)) + op.output_zero * (1 << fused.shift)
+            addend = (1 << (bits - 2)) + _addend(op, fused)
             unit_words = [int(op.multipliers[unit]), addend, 1 << (bits - 1)]
         words += unit_words[:2] if fused is not None and op.act_min >= op.output_zero else unit_words
     return words
@@ -172,7 +212,3 @@ def _four(values: Ints) -> list[int]:
 
 def _words(name: str, words: Sequence[Any]) -> str:
     return ctext.array("int32_t", f"{name}_packed", [int(word) for word in words])
-
-
-def _bool(value: Any) -> str:
-    return "true" if value else "false"

@@ -22,6 +22,7 @@ class Layer:
     kind: str  # the descriptor's type
     function: str
     wide_out: bool  # it can write ecg_wide_t, and is told whether to
+    how: tuple[str, ...] = ()  # macros that its kernel takes as a constant
 
 
 def folded_bias(op: Conv1D | DepthwiseConv1D | Dense) -> NDArray[np.int64]:

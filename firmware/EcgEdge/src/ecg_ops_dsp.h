@@ -30,10 +30,16 @@ typedef int16_t ecg_wide_t;
 #define ECG_UNROLL _Pragma("GCC unroll 64")
 #endif
 
+// What is true of a layer; each function below takes it as a constant, so that one compiled copy serves the layers that are
+// alike, and does no more than they need.
+#define ECG_FUSED 1u      // requantized by one product
+#define ECG_EVEN 2u       // fused, and a negative sum needs no care, since the result is clamped from below
+#define ECG_ALIGNED 4u    // the input begins on a word
+#define ECG_BOUNDED 8u    // the result has other bounds than int8
+
 // How sums become outputs. A fused layer shifts by `shift` and saturates at int8.
 typedef struct {
-    bool fused;
-    bool even;          // fused: a negative sum needs no care, since the result is clamped from below
+    int32_t twice;      // 2 * zero + 1
     uint8_t shift;
     int8_t zero;
     int8_t min;
@@ -47,22 +53,39 @@ typedef struct {
     const int32_t *packed;
     uint16_t out;
     uint16_t depth;     // values of the input, even
-    bool aligned;       // the input begins on a word
     ecg_finish_t finish;
 } ecg_matrix_t;
 
-// The same with 8-bit weights, two outputs in 16 bits: the first one's in the low byte, signed, the second one's above.
+// For size: 8-bit weights. A sum is not scaled before, so that each output has a shift of its own; fused, `shifts` holds it less
+// one, and the product is one SMMLAR:
+//
+//     (((sum * 2 * multiplier + 2**31) >> 32) + (2 * zero + 1) * 2**(r - 1)) >> r
+typedef struct {
+    int32_t bias;                 // the input's zero point folded in
+    int32_t multiplier;
+} ecg_unit_t;
+
+// One column of a convolution, two outputs in 16 bits: the first one's in the low byte, signed, the second one's above.
 // packed, for each four outputs and 8 values 8 words (pair of outputs, pair of values); for each 2 of the rest 2 words.
 typedef struct {
     const int32_t *packed;
-    const int32_t *bias;          // (out, rounded up to four), the input's zero point folded in
-    const int32_t *multipliers;
-    const int8_t *shifts;         // of requantization; fused: s
+    const ecg_unit_t *units;      // (out, rounded up to four)
+    const int8_t *shifts;         // the same
     uint16_t out;
-    uint16_t depth;
-    bool aligned;
+    uint16_t depth;               // even
     ecg_finish_t finish;
 } ecg_matrix8_t;
+
+// Output channel c sees input channel c alone; channels come in fours.
+typedef struct {
+    const int8_t *weights;        // (taps, out)
+    const ecg_unit_t *units;      // (out)
+    const int8_t *shifts;         // (out)
+    uint16_t out;
+    uint16_t taps;
+    uint16_t step;                // values from one tap to the next
+    ecg_finish_t finish;
+} ecg_depthwise8_t;
 
 // Output channel c sees input channel c alone; channels come in fours.
 // packed, for each four: 4 biases; for each tap 2 words (channels 0 and 2, channels 1 and 3); then as in ecg_matrix_t.
@@ -85,26 +108,23 @@ ECG_INLINE void ecg_put_wide(ecg_wide_t *out, const int8_t *in, size_t n)
 #define ECG_LOAD4(p, a, b, c, d) \
     __asm__("ldmia %0!, {%1, %2, %3, %4}" : "+r"(p), "=r"(a), "=r"(b), "=r"(c), "=r"(d) \
             : "m"(*(const int32_t (*)[4])(const void *)(p)))
-#define ECG_X_REGISTERS \
-    register int32_t x0 __asm__("r8"); register int32_t x1 __asm__("r9"); \
-    register int32_t x2 __asm__("r10"); register int32_t x3 __asm__("r11")
 #define ECG_W_REGISTERS \
     register int32_t w0 __asm__("r4"); register int32_t w1 __asm__("r5"); \
     register int32_t w2 __asm__("r6"); register int32_t w3 __asm__("r7")
-
-// Two values, wherever they lie.
-ECG_INLINE int32_t ecg_pair(const int16_t *x)
-{
-    int32_t pair;
-    memcpy(&pair, x, sizeof pair);
-    return pair;
-}
 
 // (a * b >> 32) + c.
 ECG_INLINE int32_t ecg_high_add(int32_t a, int32_t b, int32_t c)
 {
     int32_t sum;
     __asm__("smmla %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
+    return sum;
+}
+
+// ((a * b + 2**31) >> 32) + c.
+ECG_INLINE int32_t ecg_high_round_add(int32_t a, int32_t b, int32_t c)
+{
+    int32_t sum;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(c));
     return sum;
 }
 
@@ -128,12 +148,17 @@ ECG_INLINE int32_t ecg_odd_bytes(int32_t bytes)
     return pair;
 }
 
-ECG_INLINE int32_t ecg_finish(const ecg_finish_t *op, int32_t sum, const int32_t unit[3])
+// Bounds other than int8's own.
+ECG_INLINE int32_t ecg_clamp_fused(const ecg_finish_t *op, unsigned how, int32_t value)
 {
-    if (op->fused) {
-        const int32_t addend = op->even ? unit[1] : unit[1] - ((sum >> 31) & unit[2]);
-        const int32_t value = ecg_saturate8(ecg_high_add(sum, unit[0], addend), op->shift);
-        return op->min == INT8_MIN && op->max == INT8_MAX ? value : ecg_clamp(value, op->min, op->max);
+    return (how & ECG_BOUNDED) == 0u ? value : ecg_clamp(value, op->min, op->max);
+}
+
+ECG_INLINE int32_t ecg_finish(const ecg_finish_t *op, unsigned how, int32_t sum, const int32_t unit[3])
+{
+    if ((how & ECG_FUSED) != 0u) {
+        const int32_t addend = (how & ECG_EVEN) != 0u ? unit[1] : unit[1] - ((sum >> 31) & unit[2]);
+        return ecg_clamp_fused(op, how, ecg_saturate8(ecg_high_add(sum, unit[0], addend), op->shift));
     }
     return ecg_clamp(op->zero + ecg_requantize(sum, unit[0], unit[1]), op->min, op->max);
 }
@@ -147,124 +172,186 @@ ECG_INLINE void ecg_store(void *out, size_t at, int32_t value, bool wide)
     }
 }
 
-// Finishes up to four outputs from `at` on; returns what follows their units.
-ECG_INLINE const int32_t *ecg_finish4(const ecg_finish_t *op, const int32_t sums[4], const int32_t *unit, void *out,
-                                      size_t at, size_t count, bool wide)
+// Four outputs, or the first `count` of them.
+ECG_INLINE void ecg_store4(void *out, const int32_t values[4], size_t count, bool wide)
 {
-    const size_t words = op->fused && op->even ? 2u : 3u;
+    if (wide && count >= 4u) {
+        int32_t low, high;
+        __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(low) : "r"(values[0]), "r"(values[1]));
+        __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(high) : "r"(values[2]), "r"(values[3]));
+        memcpy(out, &low, sizeof low);
+        memcpy((int16_t *)out + 2, &high, sizeof high);
+        return;
+    }
     ECG_UNROLL
     for (size_t i = 0; i < 4u; i++) {
         if (count > i) {
-            ecg_store(out, at + i, ecg_finish(op, sums[i], unit + i * words), wide);
+            ecg_store(out, i, values[i], wide);
         }
     }
-    return unit + 4u * words;
 }
 
-// in: (depth); out: (out) of int16_t if wide, else int8_t.
-ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int16_t *in, void *out, bool wide)
+// Finishes four sums, with the words of their units; returns what follows those.
+ECG_INLINE const int32_t *ecg_finish4(const ecg_finish_t *op, unsigned how, const int32_t sums[4], const int32_t *unit,
+                                      int32_t values[4])
 {
-    const int32_t *w = op->packed;
-    for (size_t o = 0; o < op->out; o += 4u) {
-        const int16_t *x = in;
-        int32_t s0 = w[0], s1 = w[1], s2 = w[2], s3 = w[3];
-        w += 4;
+    if ((how & ECG_EVEN) != 0u) {
         ECG_UNROLL
-        for (unsigned chunk = op->depth / 8u; chunk != 0u; chunk--) {
-            ECG_X_REGISTERS;
+        for (size_t i = 0; i < 4u; i += 2u) {
             ECG_W_REGISTERS;
-            if (op->aligned) {
-                ECG_LOAD4(x, x0, x1, x2, x3);
-            } else {
-                x0 = ecg_pair(x);
-                x1 = ecg_pair(x + 2);
-                x2 = ecg_pair(x + 4);
-                x3 = ecg_pair(x + 6);
-                x += 8;
-            }
-            ECG_LOAD4(w, w0, w1, w2, w3);
-            s0 = __smlad(w0, x0, s0), s1 = __smlad(w1, x0, s1), s2 = __smlad(w2, x0, s2), s3 = __smlad(w3, x0, s3);
-            ECG_LOAD4(w, w0, w1, w2, w3);
-            s0 = __smlad(w0, x1, s0), s1 = __smlad(w1, x1, s1), s2 = __smlad(w2, x1, s2), s3 = __smlad(w3, x1, s3);
-            ECG_LOAD4(w, w0, w1, w2, w3);
-            s0 = __smlad(w0, x2, s0), s1 = __smlad(w1, x2, s1), s2 = __smlad(w2, x2, s2), s3 = __smlad(w3, x2, s3);
-            ECG_LOAD4(w, w0, w1, w2, w3);
-            s0 = __smlad(w0, x3, s0), s1 = __smlad(w1, x3, s1), s2 = __smlad(w2, x3, s2), s3 = __smlad(w3, x3, s3);
+            ECG_LOAD4(unit, w0, w1, w2, w3);
+            values[i] = ecg_clamp_fused(op, how, ecg_saturate8(ecg_high_add(sums[i], w0, w1), op->shift));
+            values[i + 1u] = ecg_clamp_fused(op, how, ecg_saturate8(ecg_high_add(sums[i + 1u], w2, w3), op->shift));
         }
-        ECG_UNROLL
-        for (unsigned pair = op->depth % 8u / 2u; pair != 0u; pair--) {
-            ECG_W_REGISTERS;
-            const int32_t xs = ecg_pair(x);
-            x += 2;
-            ECG_LOAD4(w, w0, w1, w2, w3);
-            s0 = __smlad(w0, xs, s0), s1 = __smlad(w1, xs, s1), s2 = __smlad(w2, xs, s2), s3 = __smlad(w3, xs, s3);
+        return unit;
+    }
+    ECG_UNROLL
+    for (size_t i = 0; i < 4u; i++, unit += 3) {
+        values[i] = ecg_finish(op, how, sums[i], unit);
+    }
+    return unit;
+}
+
+// The same for size.
+ECG_INLINE void ecg_finish8(const ecg_finish_t *op, unsigned how, const int32_t sums[4], const ecg_unit_t units[4],
+                            const int8_t shifts[4], int32_t values[4])
+{
+    ECG_UNROLL
+    for (size_t i = 0; i < 4u; i++) {
+        const int32_t sum = sums[i] + units[i].bias;
+        if ((how & ECG_FUSED) != 0u) {
+            int32_t addend = ecg_shift_left(op->twice, shifts[i]);
+            addend += (how & ECG_EVEN) != 0u ? 0 : sum >> 31;
+            const int32_t value = ecg_high_round_add(ecg_shift_left(sum, 1), units[i].multiplier, addend) >> shifts[i];
+            values[i] = ecg_clamp_fused(op, how, ecg_saturate8(value, 1u));
+        } else {
+            values[i] = ecg_clamp(op->zero + ecg_requantize(sum, units[i].multiplier, shifts[i]), op->min, op->max);
         }
-        const int32_t sums[4] = {s0, s1, s2, s3};
-        w = ecg_finish4(&op->finish, sums, w, out, o, op->out - o, wide);
     }
 }
 
-// Adds the products of two pairs of outputs in one word of weights: low byte's to s, both bytes' (256 * upper + low) to both.
-#define ECG_MAC_PACKED(w, x, s, both) \
-    do { \
-        (s) = __smlad(__sxtb16(w), (x), (s)); \
-        (both) = __smlad((w), (x), (both)); \
-    } while (0)
+// Eight values of the input times four outputs: 21 instructions for 32 products. x and w move on, s0 to s3 grow.
+#define ECG_FOUR(x) \
+    "ldmia %[w]!, {r4, r5, r6, r7}\n\t" \
+    "smlad %[s0], r4, " x ", %[s0]\n\tsmlad %[s1], r5, " x ", %[s1]\n\t" \
+    "smlad %[s2], r6, " x ", %[s2]\n\tsmlad %[s3], r7, " x ", %[s3]\n\t"
+#define ECG_LOAD_X "ldmia %[x]!, {r8, r9, r10, r11}\n\t"
+#define ECG_LOAD_X_UNALIGNED \
+    "ldr r8, [%[x]], #4\n\tldr r9, [%[x]], #4\n\tldr r10, [%[x]], #4\n\tldr r11, [%[x]], #4\n\t"
+#define ECG_BLOCK_OPERANDS \
+    : [x] "+&r"(x), [w] "+&r"(w), [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3) \
+    : \
+    : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "memory"
+#define ECG_EIGHT(load_x) \
+    __asm__ volatile(load_x ECG_FOUR("r8") ECG_FOUR("r9") ECG_FOUR("r10") ECG_FOUR("r11") ECG_BLOCK_OPERANDS)
+
+// Four outputs of a convolution, of which `count` are wanted; w moves behind their words.
+ECG_INLINE const int32_t *ecg_matrix_block(const ecg_matrix_t *op, const int32_t *w, const int16_t *x, void *out,
+                                           size_t count, bool wide, unsigned how)
+{
+    register int32_t s0 __asm__("r0");
+    register int32_t s1 __asm__("r1");
+    register int32_t s2 __asm__("r2");
+    register int32_t s3 __asm__("r3");
+    ECG_LOAD4(w, s0, s1, s2, s3);
+    ECG_UNROLL
+    for (unsigned chunk = op->depth / 8u; chunk != 0u; chunk--) {
+        if ((how & ECG_ALIGNED) != 0u) {
+            ECG_EIGHT(ECG_LOAD_X);
+        } else {
+            ECG_EIGHT(ECG_LOAD_X_UNALIGNED);
+        }
+    }
+    ECG_UNROLL
+    for (unsigned pair = op->depth % 8u / 2u; pair != 0u; pair--) {
+        __asm__ volatile("ldr r8, [%[x]], #4\n\t" ECG_FOUR("r8") ECG_BLOCK_OPERANDS);
+    }
+    const int32_t sums[4] = {s0, s1, s2, s3};
+    int32_t values[4];
+    w = ecg_finish4(&op->finish, how, sums, w, values);
+    ecg_store4(out, values, count, wide);
+    return w;
+}
 
 // in: (depth); out: (out) of int16_t if wide, else int8_t.
-ECG_INLINE void ecg_matrix8_s8(const ecg_matrix8_t *op, const int16_t *in, void *out, bool wide)
+ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int16_t *in, void *out, bool wide, unsigned how)
+{
+    const size_t bytes = wide ? sizeof(int16_t) : sizeof(int8_t);
+    const size_t words = 4u + op->depth * 2u + ((how & ECG_EVEN) != 0u ? 8u : 12u);    // of four outputs
+    const int32_t *const end = op->packed + op->out / 4u * words;
+    const int32_t *w = op->packed;
+    while (w != end) {
+        w = ecg_matrix_block(op, w, in, out, 4u, wide, how);
+        out = (char *)out + 4u * bytes;
+    }
+    if (op->out % 4u != 0u) {
+        (void)ecg_matrix_block(op, w, in, out, op->out % 4u, wide, how);
+    }
+}
+
+// Two values of the input times two outputs in one word of weights: both outputs to the second sum, whose upper part is
+// then wanted; the low bytes, signed, to the first one.
+#define ECG_PACKED(w, x, low, both) \
+    "smlad %[" both "], " w ", " x ", %[" both "]\n\tsxtb16 " w ", " w "\n\tsmlad %[" low "], " w ", " x ", %[" low "]\n\t"
+#define ECG_PACKED_FOUR(low, both) \
+    "ldmia %[w]!, {r4, r5, r6, r7}\n\t" ECG_PACKED("r4", "r8", low, both) ECG_PACKED("r5", "r9", low, both) \
+    ECG_PACKED("r6", "r10", low, both) ECG_PACKED("r7", "r11", low, both)
+#define ECG_PACKED_EIGHT(load_x) \
+    __asm__ volatile(load_x ECG_PACKED_FOUR("s0", "s1") ECG_PACKED_FOUR("s2", "s3") ECG_BLOCK_OPERANDS)
+
+// in: (depth); out: (out) of int16_t if wide, else int8_t.
+ECG_INLINE void ecg_matrix8_s8(const ecg_matrix8_t *op, const int16_t *in, void *out, bool wide, unsigned how)
 {
     const int32_t *w = op->packed;
     for (size_t o = 0; o < op->out; o += 4u) {
         const int16_t *x = in;
         int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
         for (unsigned chunk = op->depth / 8u; chunk != 0u; chunk--) {
-            ECG_X_REGISTERS;
-            ECG_W_REGISTERS;
-            if (op->aligned) {
-                ECG_LOAD4(x, x0, x1, x2, x3);
+            if ((how & ECG_ALIGNED) != 0u) {
+                ECG_PACKED_EIGHT(ECG_LOAD_X);
             } else {
-                x0 = ecg_pair(x);
-                x1 = ecg_pair(x + 2);
-                x2 = ecg_pair(x + 4);
-                x3 = ecg_pair(x + 6);
-                x += 8;
+                ECG_PACKED_EIGHT(ECG_LOAD_X_UNALIGNED);
             }
-            ECG_LOAD4(w, w0, w1, w2, w3);
-            ECG_MAC_PACKED(w0, x0, s0, s1);
-            ECG_MAC_PACKED(w1, x1, s0, s1);
-            ECG_MAC_PACKED(w2, x2, s0, s1);
-            ECG_MAC_PACKED(w3, x3, s0, s1);
-            ECG_LOAD4(w, w0, w1, w2, w3);
-            ECG_MAC_PACKED(w0, x0, s2, s3);
-            ECG_MAC_PACKED(w1, x1, s2, s3);
-            ECG_MAC_PACKED(w2, x2, s2, s3);
-            ECG_MAC_PACKED(w3, x3, s2, s3);
         }
         for (unsigned pair = op->depth % 8u / 2u; pair != 0u; pair--) {
-            const int32_t xs = ecg_pair(x);
-            x += 2;
-            ECG_MAC_PACKED(w[0], xs, s0, s1);
-            ECG_MAC_PACKED(w[1], xs, s2, s3);
-            w += 2;
+            __asm__ volatile("ldr r8, [%[x]], #4\n\tldmia %[w]!, {r4, r5}\n\t" ECG_PACKED("r4", "r8", "s0", "s1")
+                             ECG_PACKED("r5", "r8", "s2", "s3") ECG_BLOCK_OPERANDS);
         }
         const int32_t sums[4] = {s0, (s1 - s0) >> 8, s2, (s3 - s2) >> 8};
-        for (size_t i = 0; i < 4u && o + i < op->out; i++) {
-            const int shift = op->shifts[o + i];
-            int32_t sum = sums[i] + op->bias[o + i], unit[3] = {op->multipliers[o + i], shift, 0};
-            if (op->finish.fused) {
-                unit[1] = (INT32_C(1) << (shift - 2)) + op->finish.zero * (INT32_C(1) << op->finish.shift)
-                        + (INT32_C(1) << (op->finish.shift - 1));
-                unit[2] = INT32_C(1) << (shift - 1);
-                sum = ecg_shift_left(sum, shift);
-            }
-            ecg_store(out, o + i, ecg_finish(&op->finish, sum, unit), wide);
-        }
+        int32_t values[4];
+        ecg_finish8(&op->finish, how, sums, op->units + o, op->shifts + o, values);
+        ecg_store4(out, values, op->out - o, wide);
+        out = (char *)out + 4u * (wide ? sizeof(int16_t) : sizeof(int8_t));
     }
 }
 
 // columns: the reach, first tap first; out: (out) of int16_t if wide, else int8_t.
-ECG_INLINE void ecg_depthwise4_s8(const ecg_depthwise4_t *op, const int8_t *columns, void *out, bool wide)
+ECG_INLINE void ecg_depthwise8_s8(const ecg_depthwise8_t *op, const int8_t *columns, void *out, bool wide, unsigned how)
+{
+    for (size_t o = 0; o < op->out; o += 4u) {
+        const int8_t *x = columns + o, *w = op->weights + o;
+        int32_t sums[4] = {0, 0, 0, 0}, values[4];
+        for (unsigned tap = op->taps; tap != 0u; tap--) {
+            int32_t xs, ws;
+            memcpy(&xs, x, sizeof xs);
+            memcpy(&ws, w, sizeof ws);
+            x += op->step;
+            w += op->out;
+            const int32_t even = __sxtb16(xs), odd = ecg_odd_bytes(xs);
+            const int32_t even_w = __sxtb16(ws), odd_w = ecg_odd_bytes(ws);
+            sums[0] = __smlabb(even, even_w, sums[0]);
+            sums[1] = __smlabb(odd, odd_w, sums[1]);
+            sums[2] = __smlatt(even, even_w, sums[2]);
+            sums[3] = __smlatt(odd, odd_w, sums[3]);
+        }
+        ecg_finish8(&op->finish, how, sums, op->units + o, op->shifts + o, values);
+        ecg_store4(out, values, 4u, wide);
+        out = (char *)out + 4u * (wide ? sizeof(int16_t) : sizeof(int8_t));
+    }
+}
+
+// columns: the reach, first tap first; out: (out) of int16_t if wide, else int8_t.
+ECG_INLINE void ecg_depthwise4_s8(const ecg_depthwise4_t *op, const int8_t *columns, void *out, bool wide, unsigned how)
 {
     const int32_t *w = op->packed;
     for (size_t o = 0; o < op->out; o += 4u) {
@@ -284,7 +371,10 @@ ECG_INLINE void ecg_depthwise4_s8(const ecg_depthwise4_t *op, const int8_t *colu
             w += 2;
         }
         const int32_t sums[4] = {s0, s1, s2, s3};
-        w = ecg_finish4(&op->finish, sums, w, out, o, op->out - o, wide);
+        int32_t values[4];
+        w = ecg_finish4(&op->finish, how, sums, w, values);
+        ecg_store4(out, values, 4u, wide);
+        out = (char *)out + 4u * (wide ? sizeof(int16_t) : sizeof(int8_t));
     }
 }
 

@@ -1,0 +1,312 @@
+// Convolutions for Arm cores with Helium, the M-profile vector extension (Cortex-M55, M85): 16 products an instruction.
+//
+// A dot product takes 16 values of the column at a time (VMLADAVA), for four outputs, which then are requantized side by
+// side. Of a rest of fewer values the column's are masked, so that they count as zeros; the weights' are not, and what
+// follows the last of them is the requantization's numbers: nothing is read beyond a table. Those of four outputs, a unit:
+// four biases, four multipliers, four shifts, 36 bytes.
+//
+// VQRDMULH is TensorFlow Lite Micro's high multiply, bit for bit. VRSHL rounds a half up, and TFLM away from zero: one less
+// before the shift makes that of a negative value, unless that is clamped anyway.
+#ifndef ECG_OPS_MVE_H
+#define ECG_OPS_MVE_H
+
+#if !defined(__ARM_FEATURE_MVE) || !defined(__GNUC__)
+#error "generated for a core with Helium, and GCC or Clang: export again with the core that this is built for"
+#endif
+
+#include <arm_mve.h>
+
+#include "ecg_ops.h"
+
+typedef int8_t ecg_wide_t;
+
+#if defined(__clang__)
+#define ECG_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define ECG_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+#define ECG_UNIT_BYTES 36
+
+// How sums become outputs.
+typedef struct {
+    bool left;      // some sum is shifted left before it is multiplied
+    bool right;     // every sum is shifted right after that
+    bool even;      // negative sums need no care: their outputs are clamped from below
+    int8_t zero;
+    int8_t min;
+    int8_t max;
+} ecg_finish_t;
+
+// One column of a convolution. packed, for each four outputs: for each 16 values of the input, and for the rest, four rows of
+// weights; a unit. Of eight outputs the even ones come first, then the odd ones. Of less than four, each row is whole.
+typedef struct {
+    const int32_t *packed;
+    uint16_t out;
+    uint16_t depth;    // values of the input
+    ecg_finish_t finish;
+} ecg_matrix_t;
+
+// Output channel c sees input channel c alone. packed, for each eight channels (less in the end): weights, (taps, channels);
+// a unit of the even channels, one of the odd ones.
+typedef struct {
+    const int32_t *packed;
+    uint16_t out;
+    uint16_t taps;
+    uint16_t step;     // values from one tap to the next
+    uint16_t burst;    // taps whose sum fits 16 bits
+    ecg_finish_t finish;
+} ecg_depthwise8_t;
+
+ECG_INLINE void ecg_put_wide(ecg_wide_t *out, const int8_t *in, size_t n)
+{
+    memcpy(out, in, n);
+}
+
+// 16 values from p on; p moves by n, which is known and below 128.
+#define ECG_LOAD16(p, n, v) \
+    __asm__("vldrb.8 %q1, [%0], %2" : "+r"(p), "=w"(v) : "i"(n), "m"(*(const int8_t (*)[16])(const void *)(p)))
+
+ECG_INLINE int32x4_t ecg_vector(int32_t a, int32_t b, int32_t c, int32_t d)
+{
+    int32x4_t v;
+    __asm__("vmov %q0[2], %q0[0], %1, %3\n\tvmov %q0[3], %q0[1], %2, %4" : "=&w"(v) : "r"(a), "r"(b), "r"(c), "r"(d));
+    return v;
+}
+
+ECG_INLINE int32x4_t ecg_requantize4(const ecg_finish_t *op, int32x4_t sums, const int8_t *unit)
+{
+    const int32_t *words = (const int32_t *)(const void *)unit;
+    int32x4_t shift = vldrbq_s32(unit + 32);
+    sums = vaddq_s32(sums, vldrwq_s32(words));
+    if (op->left) {
+        sums = vshlq_s32(sums, vmaxq_s32(shift, vdupq_n_s32(0)));
+        shift = vminq_s32(shift, vdupq_n_s32(0));
+    }
+    sums = vqrdmulhq_s32(sums, vldrwq_s32(words + 4));
+    if (!op->even) {
+        const int32x4_t negative = op->right ? sums : vandq_s32(sums, shift);
+        sums = vaddq_s32(sums, vshrq_n_s32(negative, 31));
+    }
+    return vrshlq_s32(sums, shift);
+}
+
+// Up to four outputs.
+ECG_INLINE void ecg_put4(const ecg_finish_t *op, int32x4_t values, int8_t *out, size_t n)
+{
+    values = vaddq_n_s32(values, op->zero);
+    values = vmaxq_s32(values, vdupq_n_s32(op->min));
+    values = vminq_s32(values, vdupq_n_s32(op->max));
+    if (__builtin_constant_p(n) && n == 4u) {
+        vstrbq_s32(out, values);
+    } else {
+        vstrbq_p_s32(out, values, vctp32q((uint32_t)n));
+    }
+}
+
+// Up to eight outputs, of even and odd index.
+ECG_INLINE void ecg_put8(const ecg_finish_t *op, int32x4_t even, int32x4_t odd, int8_t *out, size_t n)
+{
+    int16x8_t values = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
+    values = vqaddq_n_s16(values, op->zero);
+    if (op->min == INT8_MIN && op->max == INT8_MAX) {
+        values = vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(values), values));
+    } else {
+        values = vmaxq_s16(values, vdupq_n_s16(op->min));
+        values = vminq_s16(values, vdupq_n_s16(op->max));
+    }
+    if (__builtin_constant_p(n) && n == 8u) {
+        vstrbq_s16(out, values);
+    } else {
+        vstrbq_p_s16(out, values, vctp16q((uint32_t)n));
+    }
+}
+
+// The last values of a column, less than 16, then zeros.
+ECG_INLINE int8x16_t ecg_rest(const int8_t *in, size_t n)
+{
+    return vldrbq_z_s8(in, vctp8q((uint32_t)n));
+}
+
+// Values of a column that serve several outputs: the first 32 stay in registers.
+typedef struct {
+    const int8_t *in;
+    int8x16_t first;
+    int8x16_t second;
+} ecg_column_t;
+
+ECG_INLINE int8x16_t ecg_values(const int8_t *in, size_t i, size_t depth)
+{
+    return depth - i < 16u ? ecg_rest(in + i, depth - i) : vldrbq_s8(in + i);
+}
+
+ECG_INLINE ecg_column_t ecg_column(const int8_t *in, size_t depth)
+{
+    ecg_column_t column = {in, vdupq_n_s8(0), vdupq_n_s8(0)};
+    if (depth <= 32u) {
+        column.first = ecg_values(in, 0u, depth);
+        column.second = depth > 16u ? ecg_values(in, 16u, depth) : column.first;
+    }
+    return column;
+}
+
+// Four dot products; the weights' pointer moves behind them.
+ECG_INLINE int32x4_t ecg_sums4(const int8_t **weights, const ecg_column_t *column, size_t depth)
+{
+    const int8_t *w = *weights;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    ECG_UNROLL
+    for (size_t i = 0; i < depth / 16u * 16u; i += 16u) {
+        const int8x16_t x = depth > 32u ? vldrbq_s8(column->in + i) : i == 0u ? column->first : column->second;
+        int8x16_t w0, w1, w2, w3;
+        ECG_LOAD16(w, 16, w0);
+        s0 = vmladavaq_s8(s0, w0, x);
+        ECG_LOAD16(w, 16, w1);
+        s1 = vmladavaq_s8(s1, w1, x);
+        ECG_LOAD16(w, 16, w2);
+        s2 = vmladavaq_s8(s2, w2, x);
+        ECG_LOAD16(w, 16, w3);
+        s3 = vmladavaq_s8(s3, w3, x);
+    }
+    if (depth % 16u != 0u) {
+        const size_t n = depth % 16u, i = depth - n;
+        const int8x16_t x = depth > 32u ? ecg_rest(column->in + i, n) : i == 0u ? column->first : column->second;
+        s0 = vmladavaq_s8(s0, vldrbq_s8(w), x);
+        s1 = vmladavaq_s8(s1, vldrbq_s8(w + n), x);
+        s2 = vmladavaq_s8(s2, vldrbq_s8(w + 2u * n), x);
+        s3 = vmladavaq_s8(s3, vldrbq_s8(w + 3u * n), x);
+        w += 4u * n;
+    }
+    *weights = w;
+    return ecg_vector(s0, s1, s2, s3);
+}
+
+// The same in a loop, for any depth.
+ECG_INLINE int32x4_t ecg_sums4_compact(const int8_t **weights, const int8_t *in, size_t depth)
+{
+    const int8_t *w = *weights;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (size_t i = 0; i < depth; i += 16u) {
+        const size_t n = depth - i < 16u ? depth - i : 16u;
+        const int8x16_t x = ecg_rest(in + i, n);
+        s0 = vmladavaq_s8(s0, vldrbq_s8(w), x);
+        w += n;
+        s1 = vmladavaq_s8(s1, vldrbq_s8(w), x);
+        w += n;
+        s2 = vmladavaq_s8(s2, vldrbq_s8(w), x);
+        w += n;
+        s3 = vmladavaq_s8(s3, vldrbq_s8(w), x);
+        w += n;
+    }
+    *weights = w;
+    return ecg_vector(s0, s1, s2, s3);
+}
+
+// The last outputs, less than four, one after another.
+ECG_INLINE void ecg_matrix_rest(const ecg_matrix_t *op, const int8_t *w, const int8_t *in, int8_t *out, size_t rows)
+{
+    int32_t sums[4] = {0, 0, 0, 0};
+    for (size_t row = 0; row < rows; row++) {
+        int32_t sum = 0;
+        for (size_t i = 0; i < op->depth; i += 16u) {
+            const size_t n = op->depth - i < 16u ? op->depth - i : 16u;
+            sum = vmladavaq_s8(sum, vldrbq_s8(w), ecg_rest(in + i, n));
+            w += n;
+        }
+        sums[row] = sum;
+    }
+    w += (0u - rows * op->depth) % 4u;
+    ecg_put4(&op->finish, ecg_requantize4(&op->finish, vldrwq_s32(sums), w), out, rows);
+}
+
+// in: (depth); out: (out).
+ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int8_t *in, void *result, bool wide)
+{
+    const int8_t *w = (const int8_t *)op->packed;
+    int8_t *out = result;
+    (void)wide;    // int8_t either way
+    const ecg_column_t column = ecg_column(in, op->depth);
+    for (size_t blocks = op->out / 8u; blocks != 0u; blocks--) {
+        const int32x4_t even = ecg_requantize4(&op->finish, ecg_sums4(&w, &column, op->depth), w);
+        w += ECG_UNIT_BYTES;
+        const int32x4_t odd = ecg_requantize4(&op->finish, ecg_sums4(&w, &column, op->depth), w);
+        w += ECG_UNIT_BYTES;
+        ecg_put8(&op->finish, even, odd, out, 8u);
+        out += 8;
+    }
+    if (op->out % 8u >= 4u) {
+        const int32x4_t sums = ecg_sums4(&w, &column, op->depth);
+        ecg_put4(&op->finish, ecg_requantize4(&op->finish, sums, w), out, 4u);
+        w += ECG_UNIT_BYTES;
+        out += 4;
+    }
+    if (op->out % 4u != 0u) {
+        ecg_matrix_rest(op, w, in, out, op->out % 4u);
+    }
+}
+
+// The same, small: one copy for all layers. No eights.
+ECG_INLINE void ecg_matrix_compact_s8(const ecg_matrix_t *op, const int8_t *in, void *result, bool wide)
+{
+    const int8_t *w = (const int8_t *)op->packed;
+    int8_t *out = result;
+    (void)wide;
+    for (size_t blocks = op->out / 4u; blocks != 0u; blocks--) {
+        const int32x4_t sums = ecg_sums4_compact(&w, in, op->depth);
+        ecg_put4(&op->finish, ecg_requantize4(&op->finish, sums, w), out, 4u);
+        w += ECG_UNIT_BYTES;
+        out += 4;
+    }
+    if (op->out % 4u != 0u) {
+        ecg_matrix_rest(op, w, in, out, op->out % 4u);
+    }
+}
+
+// Eight values or weights, or the first n of them; p moves by n.
+ECG_INLINE int16x8_t ecg_load8(const int8_t *p, size_t n)
+{
+    return __builtin_constant_p(n) && n == 8u ? vldrbq_s16(p) : vldrbq_z_s16(p, vctp16q((uint32_t)n));
+}
+
+// Up to eight channels; returns what follows their numbers.
+ECG_INLINE const int8_t *ecg_depthwise_block(const ecg_depthwise8_t *op, const int8_t *w, const int8_t *x, int8_t *out, size_t n)
+{
+    int32x4_t even = vdupq_n_s32(0), odd = even;
+    ECG_UNROLL
+    for (size_t first = 0; first < op->taps; first += op->burst) {
+        int16x8_t sum = vmulq_s16(ecg_load8(x, n), ecg_load8(w, n));
+        x += op->step;
+        w += n;
+        ECG_UNROLL
+        for (size_t tap = first + 1u; tap < op->taps && tap < first + op->burst; tap++) {
+            sum = vaddq_s16(sum, vmulq_s16(ecg_load8(x, n), ecg_load8(w, n)));
+            x += op->step;
+            w += n;
+        }
+        even = vaddq_s32(even, vmovlbq_s16(sum));
+        odd = vaddq_s32(odd, vmovltq_s16(sum));
+    }
+    w += (0u - n * op->taps) % 4u;
+    even = ecg_requantize4(&op->finish, even, w);
+    odd = ecg_requantize4(&op->finish, odd, w + ECG_UNIT_BYTES);
+    ecg_put8(&op->finish, even, odd, out, n);
+    return w + 2 * ECG_UNIT_BYTES;
+}
+
+// columns: the reach, first tap first; out: (out).
+ECG_INLINE void ecg_depthwise8_s8(const ecg_depthwise8_t *op, const int8_t *columns, void *result, bool wide)
+{
+    const int8_t *w = (const int8_t *)op->packed;
+    int8_t *out = result;
+    (void)wide;
+    for (size_t blocks = op->out / 8u; blocks != 0u; blocks--) {
+        w = ecg_depthwise_block(op, w, columns, out, 8u);
+        columns += 8;
+        out += 8;
+    }
+    if (op->out % 8u != 0u) {
+        (void)ecg_depthwise_block(op, w, columns, out, op->out % 8u);
+    }
+}
+
+#endif
