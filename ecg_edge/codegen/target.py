@@ -19,7 +19,7 @@ CORES: dict[str, Kernels] = {
     "cortex-m4": "dsp",
     "cortex-m7": "dsp",
     "cortex-m33": "dsp",
-    "cortex-m55": "portable",
+    "cortex-m55": "mve",
     "host": "portable",
 }
 

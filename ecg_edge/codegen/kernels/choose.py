@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ...graph.ir import Conv1D, DepthwiseConv1D
 from ..target import Kernels, Opt, Target
-from . import dsp, portable
+from . import dsp, mve, portable
 from .layer import Layer
 
 
@@ -27,7 +27,7 @@ _SETS: Mapping[Kernels, KernelSet] = {
     "portable": portable,
     "thumb1": portable,
     "dsp": dsp,
-    "mve": portable,
+    "mve": mve,
     "host": portable,
 }
 

@@ -44,7 +44,8 @@ def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
         packed += _unit(op, channels[0::2]) + _unit(op, channels[1::2])
     fields = f".taps = {taps}, .step = {op.dilation * out}, .burst = {_burst(op)},"
     text = _constants("ecg_depthwise8_t", name, op, packed, fields)
-    return Layer(text, "ecg_depthwise8_t", "ecg_depthwise8_s8", wide_out=True)
+    function = "ecg_depthwise8_s8" if opt == "speed" else "ecg_depthwise8_compact_s8"
+    return Layer(text, "ecg_depthwise8_t", function, wide_out=True)
 
 
 def _groups(out: int, opt: Opt) -> list[list[int]]:
@@ -57,7 +58,7 @@ def _groups(out: int, opt: Opt) -> list[list[int]]:
 def _by_vectors(four: NDArray[np.int64]) -> bytes:
     """(4, depth): for each 16 values, and for the rest, four rows."""
     parts = [four[:, i : i + _VALUES].ravel() for i in range(0, four.shape[1], _VALUES)]
-    return np.concatenate(parts).astype(np.int8).tobytes()
+    return bytes(np.concatenate(parts).astype(np.int8))
 
 
 def _words(weights: NDArray[np.int64]) -> bytes:

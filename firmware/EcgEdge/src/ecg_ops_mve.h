@@ -268,28 +268,58 @@ ECG_INLINE int16x8_t ecg_load8(const int8_t *p, size_t n)
     return __builtin_constant_p(n) && n == 8u ? vldrbq_s16(p) : vldrbq_z_s16(p, vctp16q((uint32_t)n));
 }
 
-// Up to eight channels; returns what follows their numbers.
-ECG_INLINE const int8_t *ecg_depthwise_block(const ecg_depthwise8_t *op, const int8_t *w, const int8_t *x, int8_t *out, size_t n)
+// Up to eight channels: sums of even and odd ones, and the weights' pointer moves behind them.
+typedef struct {
+    int32x4_t even;
+    int32x4_t odd;
+} ecg_sums8_t;
+
+ECG_INLINE int16x8_t ecg_products8(const int8_t *w, const int8_t *x, size_t n)
 {
-    int32x4_t even = vdupq_n_s32(0), odd = even;
+    return vmulq_s16(ecg_load8(x, n), ecg_load8(w, n));
+}
+
+ECG_INLINE ecg_sums8_t ecg_sums8(const ecg_depthwise8_t *op, const int8_t **weights, const int8_t *x, size_t n)
+{
+    const int8_t *w = *weights;
+    ecg_sums8_t sums = {vdupq_n_s32(0), vdupq_n_s32(0)};
     ECG_UNROLL
     for (size_t first = 0; first < op->taps; first += op->burst) {
-        int16x8_t sum = vmulq_s16(ecg_load8(x, n), ecg_load8(w, n));
-        x += op->step;
-        w += n;
+        int16x8_t sum = ecg_products8(w + first * n, x + first * op->step, n);
+        const size_t end = first + (op->taps - first < op->burst ? op->taps - first : op->burst);
         ECG_UNROLL
-        for (size_t tap = first + 1u; tap < op->taps && tap < first + op->burst; tap++) {
-            sum = vaddq_s16(sum, vmulq_s16(ecg_load8(x, n), ecg_load8(w, n)));
-            x += op->step;
-            w += n;
+        for (size_t tap = first + 1u; tap < end; tap++) {
+            sum = vaddq_s16(sum, ecg_products8(w + tap * n, x + tap * op->step, n));
         }
-        even = vaddq_s32(even, vmovlbq_s16(sum));
-        odd = vaddq_s32(odd, vmovltq_s16(sum));
+        sums.even = vaddq_s32(sums.even, vmovlbq_s16(sum));
+        sums.odd = vaddq_s32(sums.odd, vmovltq_s16(sum));
     }
-    w += (0u - n * op->taps) % 4u;
-    even = ecg_requantize4(&op->finish, even, w);
-    odd = ecg_requantize4(&op->finish, odd, w + ECG_UNIT_BYTES);
-    ecg_put8(&op->finish, even, odd, out, n);
+    *weights = w + n * op->taps;
+    return sums;
+}
+
+// The same in a loop, for any number of taps.
+ECG_INLINE ecg_sums8_t ecg_sums8_compact(const ecg_depthwise8_t *op, const int8_t **weights, const int8_t *x, size_t n)
+{
+    const int8_t *w = *weights;
+    ecg_sums8_t sums = {vdupq_n_s32(0), vdupq_n_s32(0)};
+    for (size_t tap = 0; tap < op->taps; tap++) {
+        const int16x8_t products = ecg_products8(w, x, n);
+        w += n;
+        x += op->step;
+        sums.even = vaddq_s32(sums.even, vmovlbq_s16(products));
+        sums.odd = vaddq_s32(sums.odd, vmovltq_s16(products));
+    }
+    *weights = w;
+    return sums;
+}
+
+// Up to eight channels; returns what follows their numbers.
+ECG_INLINE const int8_t *ecg_finish8(const ecg_finish_t *op, ecg_sums8_t sums, const int8_t *w, int8_t *out, size_t n)
+{
+    sums.even = ecg_requantize4(op, sums.even, w);
+    sums.odd = ecg_requantize4(op, sums.odd, w + ECG_UNIT_BYTES);
+    ecg_put8(op, sums.even, sums.odd, out, n);
     return w + 2 * ECG_UNIT_BYTES;
 }
 
@@ -300,12 +330,33 @@ ECG_INLINE void ecg_depthwise8_s8(const ecg_depthwise8_t *op, const int8_t *colu
     int8_t *out = result;
     (void)wide;
     for (size_t blocks = op->out / 8u; blocks != 0u; blocks--) {
-        w = ecg_depthwise_block(op, w, columns, out, 8u);
+        const ecg_sums8_t sums = ecg_sums8(op, &w, columns, 8u);
+        w = ecg_finish8(&op->finish, sums, w, out, 8u);
         columns += 8;
         out += 8;
     }
     if (op->out % 8u != 0u) {
-        (void)ecg_depthwise_block(op, w, columns, out, op->out % 8u);
+        const size_t n = op->out % 8u;
+        const ecg_sums8_t sums = ecg_sums8(op, &w, columns, n);
+        w += (0u - n * op->taps) % 4u;
+        (void)ecg_finish8(&op->finish, sums, w, out, n);
+    }
+}
+
+// The same, small: one copy for all layers.
+ECG_INLINE void ecg_depthwise8_compact_s8(const ecg_depthwise8_t *op, const int8_t *columns, void *result, bool wide)
+{
+    const int8_t *w = (const int8_t *)op->packed;
+    int8_t *out = result;
+    (void)wide;
+    for (size_t left = op->out; left != 0u;) {
+        const size_t n = left < 8u ? left : 8u;
+        const ecg_sums8_t sums = ecg_sums8_compact(op, &w, columns, n);
+        w += (0u - n * op->taps) % 4u;
+        w = ecg_finish8(&op->finish, sums, w, out, n);
+        columns += n;
+        out += n;
+        left -= n;
     }
 }
 
