@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from ..errors import UnsupportedOpError
 from . import ir, quant
-from .context import MAX_VALUES, Context, requantization, zero_point
+from .context import Context
+from .fileview import MAX_VALUES, requantization, zero_point
 from .lower_elementwise import (
     lower_concatenation,
     lower_logistic,

@@ -7,7 +7,8 @@ from typing import NoReturn
 import numpy as np
 
 from . import ir, quant
-from .context import Context, as_vector, zero_point
+from .context import Context
+from .fileview import as_vector, zero_point
 from .raw import RawOp, RawTensor
 
 _LEFT_SHIFT = 20  # TFLM's for int8 sums: 255 << 20 and the sum of two such halves stay inside int32

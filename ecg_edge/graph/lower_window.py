@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from . import ir
-from .context import Context, requantization
+from .context import Context
+from .fileview import requantization
 from .raw import RawOp, RawTensor
 
 _LIMIT = 1 << 16  # of a kernel, stride or dilation: larger than any window here
