@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from ..graph.ir import AveragePool1D, Conv1D, DepthwiseConv1D, Tensor
-from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep
+from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep, constant_columns
 from .kernels.choose import kernel_set
 from .kernels.layer import Layer
 from .target import Target
@@ -171,7 +172,7 @@ class Memory:
                 self._array("ecg_wide_t", f"{op.name}_taps", op.weights[0].size + 1, op.name)
         elif isinstance(op, DepthwiseConv1D):
             self.layers[op.name] = self._kernels.depthwise(op.name, op, opt=self.target.opt)
-        elif isinstance(op, AveragePool1D) and op.pad_before + op.pad_after:
+        elif constant_columns(op) or (isinstance(op, AveragePool1D) and op.pad_before + op.pad_after):
             self.members.append(Member(f"uint32_t {op.name}_given", "columns of this window", 4, op.name))
 
     def _plan_columns(self, section: Section) -> None:
@@ -301,15 +302,17 @@ class Memory:
         after = [put for reader, feed in readers for put in self.puts(reader, feed, column)]
         return Output(column, False, after)
 
-    def pad(self, step: AnyStep, feed: Feed) -> str:
+    def pad(self, step: AnyStep, feed: Feed, value: int) -> str:
         """Statement that puts a column of padding into a line."""
         line = feed.line
         assert line is not None
         count = line.source.shape[1]
-        if len(step.feeds) > 1:
+        if line.queue and not isinstance(step, Keep):
             place = f"ecg_queue_place(&s->{line.name}, s->{line.name}_columns, &{line.name}_reach)"
-            return f"memset({place}, {line.pad_value}, {count}u);"
-        return self._fill(step, f"s->{line.name}.next", line.pad_value, count)
+            return f"memset({place}, {value}, {count}u);"
+        if self._is_wide(step):
+            return f"fill_wide((ecg_wide_t *)(void *)s->{line.name}.next, {value}, {count}u);"
+        return f"memset(s->{line.name}.next, {value}, {count}u);"
 
     def _fill(self, step: AnyStep, place: str, value: int, count: int) -> str:
         if self._is_wide(step):
@@ -332,9 +335,12 @@ class Memory:
         for step, line in self._lines:
             place = f"s->{line.name}_columns"
             base = f"(int8_t *){place}" if self._is_wide(step) else place
-            lines.append(f"ecg_line_reset(&s->{line.name}, {base}, &{line.name}_reach, {line.pad_before});")
-            if line.pad_before:
-                lines.append(self._fill(step, place, line.pad_value, line.pad_before * line.source.shape[1]))
+            lines.append(f"ecg_line_reset(&s->{line.name}, {base}, &{line.name}_reach, {len(line.preset)});")
+            at = 0
+            for value, run in groupby(line.preset):
+                count = len(list(run)) * line.source.shape[1]
+                lines.append(self._fill(step, f"{place} + {at}u" if at else place, value, count))
+                at += count
         lines += [f"ecg_mean_reset(&{name}, &s->{name}, s->{name}_sums);" for name in sorted(self.summed)]
         lines += [f"s->{m.declaration.split()[1]} = 0u;" for m in self.members if m.declaration.endswith("_given")]
         return lines
@@ -350,4 +356,4 @@ class Memory:
 
     def pads_wide(self) -> bool:
         """Whether a line of ecg_wide_t is ever padded."""
-        return any(self._is_wide(step) and line.pads for step, line in self._lines)
+        return any(self._is_wide(step) and (line.before or line.after) for step, line in self._lines)

@@ -7,6 +7,7 @@ lies where; this module joins them.
 from __future__ import annotations
 
 import math
+from itertools import groupby
 from typing import Any
 
 from .. import __version__
@@ -122,18 +123,19 @@ class _Source:
                 strict=False,
             )
         )
-        flushes = self._flushes(section)
+        flushes, begins = self._pushes(section, "after"), self._pushes(section, "excess")[::-1]
         return {
             "index": index,
             "steps": steps,
             "chain": chain,
-            "sources": [self._source(section, source) for source in section.sources],
+            "sources": [self._source(index, section, source) for source in section.sources],
             "flushes": flushes,
+            "begins": begins,
             "rounds": max(source.shape[0] for source in section.sources),
             "burst": self._burst(index, section, chain),
             "from_signal": index == 0 and len(self.plan.graph.inputs) == 1,
-            "last_flush": max((flush["step"] for flush in flushes), default=0),
-            "all_came": self._all_came(section, chain, flushes),
+            "last_flush": max((push["step"] for push in [*flushes, *begins]), default=0),
+            "all_came": self._all_came(section, chain, [*flushes, *begins]),
         }
 
     def _all_came(self, section: Section, chain: bool, flushes: list[dict[str, Any]]) -> str:
@@ -152,34 +154,36 @@ class _Source:
         first = self.memory.reader(section.steps[0], section.steps[0].feeds[0])
         return {"line": line.name, "put": first.put_many}
 
-    def _source(self, section: Section, source: Tensor) -> dict[str, Any]:
+    def _source(self, index: int, section: Section, source: Tensor) -> dict[str, Any]:
         puts = [
             put for step, feed in self.memory.readers(section, source) for put in self.memory.puts(step, feed, "column")
         ]
-        signal = source.name == self.plan.graph.input.name
+        streamed = index == 0 and len(self.plan.graph.inputs) == 1  # its columns come as an argument
         return {
             "flag": ctext.identifier(self.memory.tensor_name(source)),
             "length": source.shape[0],
             "channels": source.shape[1],
-            "place": self.memory.place(source) if not signal or len(self.plan.graph.inputs) > 1 else "window",
+            "place": "column" if streamed else self.memory.place(source),
             "puts": puts,
         }
 
-    def _flushes(self, section: Section) -> list[dict[str, Any]]:
-        """The padding at a window's end, layer by layer; none at all if no layer pads after."""
+    def _pushes(self, section: Section, which: str) -> list[dict[str, Any]]:
+        """Padding that comes column by column, before a window (`excess`) or behind it (`after`), step by step."""
         return [
             {
                 "step": index,
                 "name": step_name(step),
-                "count": feed.line.pad_after,
-                "pad": self.memory.pad(step, feed),
+                "gives": step.output is not None,
+                "count": len(list(run)),
+                "pad": self.memory.pad(step, feed, value),
                 "flags": "".join(f", {'true' if j == i else 'false'}" for j in range(len(step.feeds)))
                 if len(step.feeds) > 1
                 else "",
             }
             for index, step in enumerate(section.steps)
             for i, feed in enumerate(step.feeds)
-            if feed.line is not None and feed.line.pad_after
+            if feed.line is not None
+            for value, run in groupby(getattr(feed.line, which))
         ]
 
     def _step(self, section: Section, step: AnyStep) -> dict[str, Any]:
@@ -291,7 +295,8 @@ class _Source:
             if isinstance(operand, Constant):
                 text = ctext.array("int8_t", f"{op.name}_{letter}", operand.values.ravel().tolist())
                 self.constants.append(text)
-                found.append(f"{op.name}_{letter}")
+                column = f" + s->{op.name}_given++ * {count}u" if operand.values.size > count else ""
+                found.append(f"{op.name}_{letter}{column}")
             elif len(op.output.shape) == 2 and len(operand.shape) == 1:
                 found.append(self.memory.place(operand))
             else:

@@ -13,6 +13,7 @@ from ..graph.ir import Conv1D, Dense, DepthwiseConv1D, Graph
 RESOLVER_METHODS = {
     "ADD": "AddAdd",
     "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "CONCATENATION": "AddConcatenation",
     "CONV_2D": "AddConv2D",
     "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
     "EXPAND_DIMS": "AddExpandDims",
@@ -20,13 +21,17 @@ RESOLVER_METHODS = {
     "LOGISTIC": "AddLogistic",
     "MAX_POOL_2D": "AddMaxPool2D",
     "MEAN": "AddMean",
+    "MUL": "AddMul",
     "PAD": "AddPad",
+    "QUANTIZE": "AddQuantize",
     "REDUCE_MAX": "AddReduceMax",
     "RELU": "AddRelu",
     "RELU6": "AddRelu6",
     "RESHAPE": "AddReshape",
     "SOFTMAX": "AddSoftmax",
     "SQUEEZE": "AddSqueeze",
+    "SUB": "AddSub",
+    "TANH": "AddTanh",
 }
 _ALIGNMENT = 16
 

@@ -45,21 +45,26 @@ LIMIT = 32767  # columns of a line, channels: what int16_t counts hold
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The columns that a step keeps of one input; a queue where span and stride are 1 and the step has other inputs."""
+    """The columns that a step keeps of one input."""
 
     name: str
     source: Tensor
     span: int  # columns from the first tap to the last
     stride: int  # columns let go after each column given
-    pad_before: int  # columns of padding a window begins with
-    pad_after: int
-    pad_value: int
+    before: tuple[int, ...]  # value of each column of padding that a window begins with
+    after: tuple[int, ...]
+    queue: bool  # it waits for other inputs of the step; span and stride are 1
     columns: int  # held at most
 
     @property
-    def pads(self) -> bool:
-        """Whether the window's edges are padded."""
-        return self.pad_before + self.pad_after > 0
+    def preset(self) -> tuple[int, ...]:
+        """Padding that is there from the start; the rest of it comes column by column before the signal does."""
+        return self.before if self.queue else self.before[: self.span - 1]
+
+    @property
+    def excess(self) -> tuple[int, ...]:
+        """That rest."""
+        return self.before[len(self.preset) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,7 @@ def make_plan(graph: Graph, *, hop: int) -> Plan:
                 f"{graph.name}: {label(op)} has {op.input.shape} -> {op.output.shape}; at most {LIMIT} a dimension"
             )
     for op in graph.ops:
-        _check_constants(graph, op)
+        _check_operands(graph, op)
     levels = _Levels(graph)
     obstacle = levels.obstacle()
     abuts = hop == graph.input.shape[0]
@@ -177,14 +182,28 @@ def make_plan(graph: Graph, *, hop: int) -> Plan:
     return Plan(graph, hop, program, same, overlaps, obstacle if abuts else overlap_obstacle)
 
 
-def _check_constants(graph: Graph, op: Op) -> None:
-    """A constant operand counts for every column."""
+def _check_operands(graph: Graph, op: Op) -> None:
+    """Columns come from columns; a constant counts for every column alike, or has one for each."""
+    shape = op.output.shape
+    if len(shape) == 2 and not isinstance(op, Reshape) and all(len(t.shape) == 1 for t in inputs_of(op)):
+        raise GraphError(
+            f"{graph.name}: {label(op)} makes columns of vectors; the native engine needs columns to go by"
+        )
     for operand in vector_operands(op):
-        if isinstance(operand, Constant) and math.prod(operand.shape) != op.output.shape[-1]:
+        if isinstance(operand, Constant) and math.prod(operand.shape) not in (shape[-1], math.prod(shape)):
             raise GraphError(
                 f"{graph.name}: {label(op)} reads a constant of shape {operand.shape}; "
-                f"the native engine takes ({op.output.shape[-1]},)"
+                f"the native engine takes ({shape[-1]},) or {shape}"
             )
+
+
+def constant_columns(op: Op) -> bool:
+    """Whether an op over time reads a constant that has a column for each of the signal's."""
+    size = math.prod(op.output.shape)
+    return len(op.output.shape) == 2 and any(
+        isinstance(operand, Constant) and math.prod(operand.shape) == size and op.output.shape[0] > 1
+        for operand in vector_operands(op)
+    )
 
 
 def label(op: Op) -> str:
@@ -265,6 +284,8 @@ def _overlap_obstacle(graph: Graph, hop: int) -> str | None:
         step, strides = period[source.name], total[source.name]
         if isinstance(op, Pad) or (isinstance(op, SlidingOp) and op.pad_before + op.pad_after):
             return f"{label(op)} pads the window's edges (SAME); a stream has no edge there, VALID does without"
+        if constant_columns(op):
+            return f"{label(op)} adds a constant of its own to each column of the window"
         if isinstance(op, SlidingOp):
             strides *= op.stride
             if op.output.shape[0] == 1:  # the rest of the window's columns at this depth, taken at once
@@ -366,23 +387,21 @@ class _Program:
         self, name: str, source: Tensor, span: int, stride: int, *, op: SlidingOp | None = None, held: bool = False
     ) -> Feed:
         """An input; what a Pad op gives is read from what it pads, with the padding on the line."""
-        before = after = value = 0
+        before: tuple[int, ...] = ()
+        after: tuple[int, ...] = ()
         if op is not None:
-            before, after = op.pad_before, op.pad_after
             # Padding counts for nothing: the input's zero point, or the least value where the maximum is taken.
             value = op.input_zero if isinstance(op, Conv1D | DepthwiseConv1D) else -128
+            before, after = (value,) * op.pad_before, (value,) * op.pad_after
         while source.name in self._pads:
             pad = self._pads[source.name]
-            if (before or after) and value != pad.value:
-                raise GraphError(f"{self._graph.name}: {label(pad)} before padding of another value is not supported")
-            before, after, value, source = before + pad.before, after + pad.after, pad.value, pad.input
-        if max(before, after) >= span and not held:
-            raise GraphError(
-                f"{self._graph.name}: {name} reads {max(before, after)} columns of padding and reaches over {span}; "
-                "the native engine pads fewer than an op reaches over"
+            before, after, source = (
+                before + (pad.value,) * pad.before,
+                (pad.value,) * pad.after + after,
+                pad.input,
             )
         passes = span == 1 and stride == 1 and not before and not after and not held
-        line = None if passes else Line(name, source, span, stride, before, after, value, span)
+        line = None if passes else Line(name, source, span, stride, before, after, held, span)
         return Feed(source, line)
 
 

@@ -22,6 +22,7 @@ def queue_columns(sources: Sequence[Tensor], steps: tuple[AnyStep, ...]) -> tupl
     if all(len(step.feeds) < 2 for step in steps):
         return steps
     run = _Rounds(steps)
+    run.begin()
     for t in range(max(source.shape[0] for source in sources)):
         run.round({source.name for source in sources if t < source.shape[0]})
     run.flush()
@@ -42,8 +43,8 @@ class _Rounds:
 
     def __init__(self, steps: tuple[AnyStep, ...]) -> None:
         self._steps = steps
-        self._due = [[f.line.span - f.line.pad_before if f.line else 1 for f in step.feeds] for step in steps]
-        self.most = [[max(1, f.line.pad_before) if f.line else 0 for f in step.feeds] for step in steps]
+        self._due = [[f.line.span - len(f.line.preset) if f.line else 1 for f in step.feeds] for step in steps]
+        self.most = [[max(1, len(f.line.preset)) if f.line else 0 for f in step.feeds] for step in steps]
 
     def round(self, given: set[str], first: int = 0) -> None:
         """One column of each tensor in `given` goes through all steps from `first` on."""
@@ -66,11 +67,21 @@ class _Rounds:
             due[i] += feed.line.stride if feed.line else 1
         return True
 
+    def begin(self) -> None:
+        """Padding that no line holds from the start: the last layer first, since what comes to it comes later."""
+        for index in reversed(range(len(self._steps))):
+            for i, feed in enumerate(self._steps[index].feeds):
+                self._push(index, i, len(feed.line.excess) if feed.line else 0)
+
     def flush(self) -> None:
         """The padding at the window's end, layer by layer."""
         for index, step in enumerate(self._steps):
             for i, feed in enumerate(step.feeds):
-                for _ in range(feed.line.pad_after if feed.line else 0):
-                    came = [j == i for j in range(len(step.feeds))]
-                    if self._take(index, came) and step.output is not None:
-                        self.round({step.output.name}, index + 1)
+                self._push(index, i, len(feed.line.after) if feed.line else 0)
+
+    def _push(self, index: int, feed: int, count: int) -> None:
+        step = self._steps[index]
+        for _ in range(count):
+            came = [i == feed for i in range(len(step.feeds))]
+            if self._take(index, came) and step.output is not None:
+                self.round({step.output.name}, index + 1)

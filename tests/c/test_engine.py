@@ -128,18 +128,28 @@ def hops(graph: Graph, seed: int) -> int:
     return int(random.choice(fitting)) if fitting and random.random() < 0.9 else int(random.integers(1, window + 1))
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(50))
 def test_a_random_graph_answers_as_the_interpreter_in_windows_and_in_streams(seed: int, build_engine: Build) -> None:
     graph = random_graph(seed)
     hop = hops(graph, seed)
     engine = build_engine(graph, hop=hop)
     windows = random_windows(graph, 12, seed)
-    assert np.array_equal(engine.run(windows), run(graph, windows))
+    inputs = (windows, *more_inputs(graph, len(windows), seed))
+    expected = run(graph, inputs if len(inputs) > 1 else windows)
+    assert np.array_equal(
+        engine.run(np.concatenate([part.reshape(len(part), -1) for part in inputs], axis=1)), expected
+    )
     if engine.streams:
         columns = windows.reshape(-1, graph.input.shape[1])
         engine.reset()
         assert engine.push(columns) == expected_stream(graph, columns, hop=hop)
     assert engine.fences_stand()
+
+
+def more_inputs(graph: Graph, count: int, seed: int) -> list[NDArray[np.int8]]:
+    """Noise for every input but the first."""
+    random = np.random.default_rng(seed)
+    return [random.integers(-128, 128, (count, *tensor.shape), dtype=np.int8) for tensor in graph.inputs[1:]]
 
 
 @pytest.mark.parametrize("name", ["bench_a", "bench_b"])

@@ -915,22 +915,10 @@ typedef struct {
     int32_t until;   // columns to the next verdict
 } state_t;
 
-// One copy for all layers of its kind.
+// One copy for all layers that are alike.
 static ECG_NOINLINE void matrix(const ecg_matrix_t *op, const ecg_wide_t *in, void *out, bool wide)
 {
     ecg_matrix_s8(op, in, out, wide);
-}
-
-static void reset(void *scratch)
-{
-    state_t *s = scratch;
-    ecg_line_reset(&s->conv1, (int8_t *)s->conv1_columns, &conv1_reach, 0);
-    ecg_line_reset(&s->conv2, (int8_t *)s->conv2_columns, &conv2_reach, 0);
-    ecg_line_reset(&s->conv3, (int8_t *)s->conv3_columns, &conv3_reach, 0);
-    ecg_line_reset(&s->depthwise1, s->depthwise1_columns, &depthwise1_reach, 0);
-    ecg_line_reset(&s->depthwise2, s->depthwise2_columns, &depthwise2_reach, 0);
-    ecg_mean_reset(&mean1, &s->mean1, s->mean1_sums);
-    s->until = (int32_t)WINDOW;
 }
 
 // (1) -> (16), every 4th column
@@ -1035,6 +1023,18 @@ static void take(state_t *s, const int8_t *column)
 {
     ecg_put_wide((ecg_wide_t *)(void *)s->conv1.next, column, 1u);
     advance0(s);
+}
+
+static void reset(void *scratch)
+{
+    state_t *s = scratch;
+    ecg_line_reset(&s->conv1, (int8_t *)s->conv1_columns, &conv1_reach, 0);
+    ecg_line_reset(&s->conv2, (int8_t *)s->conv2_columns, &conv2_reach, 0);
+    ecg_line_reset(&s->conv3, (int8_t *)s->conv3_columns, &conv3_reach, 0);
+    ecg_line_reset(&s->depthwise1, s->depthwise1_columns, &depthwise1_reach, 0);
+    ecg_line_reset(&s->depthwise2, s->depthwise2_columns, &depthwise2_reach, 0);
+    ecg_mean_reset(&mean1, &s->mean1, s->mean1_sums);
+    s->until = (int32_t)WINDOW;
 }
 
 // What has been gathered to scores.
