@@ -109,7 +109,7 @@ def _export_bare(
     json: bool,
 ) -> None:
     from ecg_edge.codegen.bare import FS_HZ, export_bare
-    from ecg_edge.codegen.target import PORTABLE, find_target
+    from ecg_edge.codegen.target import PORTABLE, find_target, flags
 
     target = find_target(core or PORTABLE.core, opt)
     report = export_bare(tflite, out, target=target, name=name, hop=hop, fs_hz=FS_HZ if fs is None else fs, force=force)
@@ -117,7 +117,8 @@ def _export_bare(
         print_json(report.to_json())
         return
     print_result(f"{report.name}, sha256 {report.sha256[:12]}, for {report.core}, {report.opt}. {report.stream_note}")
-    print_result(f"{report.out}: {len(report.files)} files. cc -std=c99 -O2 -c {report.out}/*.c compiles them.")
+    how = " ".join(("-std=c99", *flags(target), "-c", f"{report.out}/*.c"))
+    print_result(f"{report.out}: {len(report.files)} files. Your compiler for {report.core} takes them with {how}")
 
 
 def _table(report: ExportReport) -> str:

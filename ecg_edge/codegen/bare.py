@@ -1,7 +1,8 @@
 """A .tflite alone -> a flat folder of C99: the native engine with no application around it. Layer: codegen.
 
-The folder compiles as it is (`cc -std=c99 -O2 -c DIR/*.c`) and gives `ecg_model_<name>`, the descriptor of ecg_model.h.
-manifest.json names every file with its sha256, and marks the folder as one that an export may replace.
+The folder compiles as it is, by the compiler of its core (`cc -std=c99 -O2 -c DIR/*.c`), and gives `ecg_model_<name>`,
+the descriptor of ecg_model.h. manifest.json names every file with its sha256, and marks the folder as one that an
+export may replace.
 """
 
 from __future__ import annotations

@@ -1,0 +1,44 @@
+"""A folder of `ecg-edge export --tflite` compiles as it is, by the compiler of the core it was written for."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from board_rungs import missing
+from toolchain import WARNINGS, compiler
+
+from ecg_edge.codegen.bare import export_bare
+from ecg_edge.codegen.target import CORES, find_target
+from ecg_edge.device.machines import COMPILER
+
+MODELS = Path(__file__).parents[1] / "golden" / "models"
+
+
+def compiler_for(core: str) -> list[str]:
+    """The command, and what makes it compile for the core."""
+    if not core.startswith("cortex"):
+        return [compiler()]
+    if shutil.which(COMPILER) is None:
+        missing(f"no {COMPILER}: no folder written for {core} is compiled")
+    return [COMPILER, f"-mcpu={core}", "-mthumb", *(["-mfloat-abi=hard"] if core == "cortex-m55" else [])]
+
+
+@pytest.mark.parametrize("opt", ["speed", "size"])
+@pytest.mark.parametrize("core", CORES)
+def test_every_file_compiles_without_a_warning(core: str, opt: str, tmp_path: Path) -> None:
+    target = find_target(core, opt)
+    for model in ("bench_a", "bench_b", "residual"):
+        out = tmp_path / model
+        export_bare(MODELS / f"{model}.tflite", out, target=target)
+        command = [*compiler_for(core), *WARNINGS, "-O2", "-c", *sorted(map(str, out.glob("*.c")))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), model
+
+
+def test_a_folder_for_any_core_compiles_with_nothing_but_the_standard(tmp_path: Path) -> None:
+    export_bare(MODELS / "bench_a.tflite", tmp_path / "out", target=find_target("portable", "speed"))
+    command = [compiler(), "-std=c99", "-O2", "-c", *sorted(map(str, (tmp_path / "out").glob("*.c")))]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).returncode == 0
