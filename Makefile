@@ -21,7 +21,7 @@ HOST_PACKAGES := gcc libc6-dev
 ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
 TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm gcc-avr avr-libc arduino-core-avr
 
-.PHONY: help venv model demo check test emu hil bench identity golden size lock clean
+.PHONY: help venv model demo check test soak emu hil bench identity golden size lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ test: .venv/.dev ## everything that needs no hardware
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n auto -m "not hil"
 
+soak: .venv/.dev ## the tests that draw at random, with many more draws (half an hour)
+	@tools/system.sh $(HOST_PACKAGES)
+	$(test_packages)
+	ECG_SOAK=1 $(BIN)/pytest -q -n auto $$(grep -rl ECG_SOAK --include='test_*.py' tests)
+
 emu: .venv/.dev ## the tests on emulated boards only
 	@tools/system.sh $(HOST_PACKAGES)
 	$(test_packages)
@@ -56,7 +61,7 @@ hil: .venv/.dev ## the tests on a real board: make hil URL=/dev/ttyUSB0
 	@test -n "$(URL)" || { echo "which board? make hil URL=/dev/ttyUSB0" >&2; exit 2; }
 	$(BIN)/pytest -q -m hil --device "$(URL)"
 
-bench: .venv/.dev ## host's stages, both engines against the golden model, the engine on every core: make bench WINDOWS=5000 INPUTS=200
+bench: .venv/.dev ## speed and bits of the host's stages, both engines, the native one on every core: make bench INPUTS=200
 	@tools/system.sh $(HOST_PACKAGES)
 	$(BIN)/python tools/bench_host.py --out build/bench/host.json
 	$(BIN)/ecg-edge bench ecg5 --device virtual:native --synthetic $(WINDOWS) --out build/bench/native

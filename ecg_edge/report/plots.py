@@ -174,15 +174,28 @@ def _calibration(result: Mapping[str, Any]) -> Any:
 
 def _draw_pareto(axes: Any, points: Sequence[Point], colours: Mapping[str, str]) -> None:
     for series, colour in colours.items():
-        front = pareto_front([point for point in points if point.series == series])
+        some = [point for point in points if point.series == series]
+        front = pareto_front(some)
         axes.plot([p.ram_bytes for p in front], [p.instructions for p in front], color=colour, alpha=0.3, zorder=1)
+        for ours, marker in ((True, "o"), (False, "s")):
+            place = [(p.ram_bytes, p.instructions) for p in some if p.ours == ours]
+            if place:
+                axes.scatter(*zip(*place, strict=True), color=colour, marker=marker, zorder=2, label=some[0].series)
     for point in points:
-        colour, marker = colours[point.series], "o" if point.ours else "s"
-        axes.scatter(point.ram_bytes, point.instructions, color=colour, marker=marker, zorder=2)
-        place = (point.ram_bytes, point.instructions)
-        axes.annotate(f"{point.series}, {point.label}", place, (4, 4), textcoords="offset points", fontsize=6)
+        side = 1 if point.ours else -1  # ours lie on the left, where there is room to their right
+        axes.annotate(
+            point.label,
+            (point.ram_bytes, point.instructions),
+            (5 * side, 0),
+            textcoords="offset points",
+            fontsize=6,
+            ha="left" if point.ours else "right",
+            va="center",
+        )
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))  # one of each name
+    axes.legend(handles.values(), handles.keys(), fontsize=7)
     axes.set(xscale="log", yscale="log")
-    axes.margins(x=0.5, y=0.1)  # room for the labels
+    axes.margins(x=0.3, y=0.1)  # room for the labels
     axes.grid(which="both", alpha=0.2)
 
 
