@@ -97,7 +97,8 @@ def measure_window(
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
         board = _board(subject, target, Path(folder), hop=subject.graph.input.shape[0], optimize=optimize, cache=cache)
         run = board.run(flat(given))
-    return _row(subject, target, "window", board, run, optimize, subject.input_bytes, run.mean(), expected)
+    row = Row(subject.name, target.core, "native", "window", target.opt, round(run.mean()), None, None, None)
+    return _filled(row, board, run, expected, input_bytes=subject.input_bytes, flags=optimize)
 
 
 def measure_stream(
@@ -116,7 +117,8 @@ def measure_stream(
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
         board = _board(subject, target, Path(folder), hop=subject.hop, optimize=optimize, cache=cache)
         run = board.push(columns, verdicts=len(starts))
-    row = _row(subject, target, "stream", board, run, optimize, leads, run.mean(1), expected)
+    row = Row(subject.name, target.core, "native", "stream", target.opt, round(run.mean(1)), None, None, None)
+    row = _filled(row, board, run, expected, input_bytes=leads, flags=optimize)
     prepared = None if subject.bundle is None else _ram_with_prepare(subject.bundle, target, cache)
     return replace(row, instructions_per_s=per_second(subject, run.mean(1)), ram_with_prepare_bytes=prepared)
 
@@ -179,29 +181,17 @@ def _board(
     return EngineBoard(find_core(target.core), engine, optimize=optimize, cache=cache)
 
 
-def _row(
-    subject: Subject,
-    target: Target,
-    mode: str,
-    board: EngineBoard,
-    run: EngineRun,
-    optimize: Sequence[str],
-    input_bytes: int,
-    instructions: float,
-    expected: Int8s,
+def _filled(
+    row: Row, board: EngineBoard, run: EngineRun, expected: Int8s, *, input_bytes: int, flags: Sequence[str]
 ) -> Row:
-    return Row(
-        model=subject.name,
-        core=target.core,
-        engine="native",
-        mode=mode,
-        opt=target.opt,
-        instructions=round(instructions),
+    """The row with its bytes and bits."""
+    return replace(
+        row,
         flash_bytes=board.size.flash_bytes,
         ram_bytes=run.scratch_bytes + input_bytes + board.size.ram_bytes + run.stack_bytes,
         identical=bool(np.array_equal(run.scores, expected)),
         compared=len(expected),
-        flags=" ".join(optimize),
+        flags=" ".join(flags),
         scratch_bytes=run.scratch_bytes,
         input_bytes=input_bytes,
         stack_bytes=run.stack_bytes,

@@ -196,6 +196,10 @@ def _draw_pareto(axes: Any, points: Sequence[Point], colours: Mapping[str, str])
     axes.legend(handles.values(), handles.keys(), fontsize=7)
     axes.set(xscale="log", yscale="log")
     axes.margins(x=0.3, y=0.1)  # room for the labels
+    low, high = axes.get_xlim()
+    ticks = [step * 10**power for power in range(8) for step in (1, 2, 5) if low <= step * 10**power <= high]
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.tick_params(axis="x", which="minor", labelbottom=False)
     axes.grid(which="both", alpha=0.2)
 
 

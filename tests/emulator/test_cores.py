@@ -9,6 +9,7 @@ import pytest
 from m4 import board_cache, need_tools
 from numpy.typing import NDArray
 
+from ecg_edge.bench.board import open_board
 from ecg_edge.bundle import Bundle
 from ecg_edge.codegen.bare import export_bare
 from ecg_edge.codegen.target import find_target
@@ -137,3 +138,15 @@ def test_a_core_that_nothing_emulates_is_named_with_those_there_are() -> None:
     need_tools()
     with pytest.raises(DeviceError, match="no emulated board qemu:z80; there are: qemu:cortex-m4, qemu:cortex-m7"):
         find_core("z80")
+
+
+def test_a_cortex_m7_answers_over_its_uart_too() -> None:
+    need_tools()
+    bundle = Bundle.load("ecg5")
+    windows = collect(synthesize(balanced_labels(1), seed=6)).samples_uv[:2, :, None]
+    columns = prepare(windows[..., 0], Prepare.from_manifest(bundle.manifest.prepare))[..., None]
+    with open_board("qemu:cortex-m7", bundle) as device:
+        assert device.require(bundle.model_sha256).board == "mps2-an500"
+        answers = device.classify_many(windows)
+    expected = interpret.run(read_graph(bundle.model, name="ecg5"), columns)
+    assert [answer.scores.tolist() for answer in answers] == expected.tolist()
