@@ -24,7 +24,7 @@ from ecg_edge.device.enginerun import EngineBoard
 from ecg_edge.device.images import EngineFolder
 from ecg_edge.device.machines import find_core
 from ecg_edge.device.trace import Stretch
-from ecg_edge.graph.ir import Conv1D, Dense, DepthwiseConv1D, Op
+from ecg_edge.graph.ir import Conv1D, Dense, DepthwiseConv1D, Op, Table
 
 APART = "-DECG_STEP=static __attribute__((noinline))"  # ecg_ops.h: how steps are declared
 _STEP = "_step"
@@ -135,7 +135,7 @@ def attribute(followed: Sequence[Stretch], ops: Sequence[Op], file: str) -> dict
             callers.add(before.function.name)
     counts: dict[str, int] = {}
     with_step = {_step_of(stretch, file) for stretch in inside}
-    kinds = {op.name: type(op).__name__.lower() for op in ops}
+    kinds = {op.name: "lookup" if isinstance(op, Table) else type(op).__name__.lower() for op in ops}
     heads = [name for name in kinds if name not in with_step]  # their kernels are called in this order
     owner = _BETWEEN
     for stretch in inside:

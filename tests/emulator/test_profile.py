@@ -129,6 +129,12 @@ def test_kernels_of_the_head_belong_to_their_ops_in_order() -> None:
     assert attribute(followed, [dense, replace(dense, name="dense2")], FILE) == {"": 6, "dense1": 10, "dense2": 100}
 
 
+def test_a_table_of_the_head_belongs_to_its_op() -> None:
+    ops = find_subject(MODEL.with_name("residual.tflite")).graph.ops
+    followed = [ours("run", 1, entered=True), other("ecg_lookup_s8", 10), ours("run", 2), other("board_ticks", 7)]
+    assert attribute(followed, ops, FILE) == {"": 3, "logistic1": 10}
+
+
 def test_addresses_become_stretches_of_functions() -> None:
     one, two = Symbol("one", 16, 8, function=True), Symbol("two", 32, 8, function=True)
     image = Image(0, 0, (one, Symbol("table", 24, 8, function=False), two))
