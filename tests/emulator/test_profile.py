@@ -13,10 +13,14 @@ from m4 import need_tools
 from typer.testing import CliRunner
 
 from ecg_edge.bench.profile import APART, attribute, profile
-from ecg_edge.bench.subject import find_subject
+from ecg_edge.bench.subject import find_subject, flat, inputs
 from ecg_edge.cli.app import make_app
+from ecg_edge.codegen.bare import export_bare
 from ecg_edge.codegen.target import Target
 from ecg_edge.device.elf import Image, Symbol
+from ecg_edge.device.enginerun import EngineBoard
+from ecg_edge.device.images import EngineFolder
+from ecg_edge.device.machines import EMULATED, find_core
 from ecg_edge.device.trace import Stretch, stretches
 
 pytestmark = pytest.mark.emulator
@@ -147,3 +151,17 @@ def test_steps_are_declared_by_the_macro_that_the_profile_sets() -> None:
     header = Path(__file__).parents[2] / "firmware" / "EcgEdge" / "src" / "ecg_ops.h"
     name = APART.removeprefix("-D").partition("=")[0]
     assert f"#ifndef {name}" in header.read_text()
+
+
+@pytest.mark.parametrize("core", [machine.name for machine in EMULATED.values()])
+def test_the_clock_and_the_trace_count_the_same(core: str, tmp_path: Path) -> None:
+    need_tools()
+    subject = find_subject(MODEL)
+    export_bare(MODEL, tmp_path / "engine", target=Target("portable", "speed"))
+    engine = EngineFolder(tmp_path / "engine", subject.name, subject.input_bytes, subject.classes)
+    board = EngineBoard(find_core(core), engine, optimize=("-O2", APART))
+    window = flat(inputs(subject.graph, 2))[1:]
+    traced = sum(attribute(board.trace(window[0]), subject.graph.ops, FILE).values())
+    counted = board.run(window.repeat(400, axis=0)).mean()
+    # A tick is 31 to 63 instructions, averaged out by 400 runs; run's call and return are a few.
+    assert abs(counted - traced) < 8, (counted, traced)
