@@ -13,8 +13,8 @@ Kernels = Literal["portable", "thumb1", "dsp", "mve", "host"]
 # Core -> kernels. A core that is not listed runs the portable ones.
 CORES: dict[str, Kernels] = {
     "portable": "portable",
-    "cortex-m0": "portable",
-    "cortex-m0plus": "portable",
+    "cortex-m0": "thumb1",
+    "cortex-m0plus": "thumb1",
     "cortex-m3": "portable",
     "cortex-m4": "dsp",
     "cortex-m7": "dsp",

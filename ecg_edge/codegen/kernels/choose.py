@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ...graph.ir import Conv1D, DepthwiseConv1D
 from ..target import Kernels, Opt, Target
-from . import dsp, mve, portable
+from . import dsp, mve, portable, thumb1
 from .layer import Layer
 
 
@@ -25,7 +25,7 @@ class KernelSet(Protocol):
 
 _SETS: Mapping[Kernels, KernelSet] = {
     "portable": portable,
-    "thumb1": portable,
+    "thumb1": thumb1,
     "dsp": dsp,
     "mve": mve,
     "host": portable,
