@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ class HostEngine:
         self._row = np.ascontiguousarray(row)
         run, scratch = self._model.run, -(-self._scratch.ctypes.data // 16) * 16
         window, scores = self._row.ctypes.data, self._scores.ctypes.data
-        return lambda: run(scratch, window, scores)
+        return partial(run, ctypes.c_void_p(scratch), ctypes.c_void_p(window), ctypes.c_void_p(scores))
 
     def run(self, rows: Int8s) -> Int8s:
         """(n, bytes) -> (n, classes)."""

@@ -75,6 +75,7 @@ class Memory:
         self.plan, self.target = plan, target
         self.members: list[Member] = []
         self.layers: dict[str, Layer] = {}
+        self.stand_in: str | None = None  # where a kept or summed tensor is, while run() has all of it
         self.summed: set[str] = set()  # means whose sums grow column by column
         self._lines: list[tuple[AnyStep, Line]] = []
         self._kept: dict[str, Line] = {}  # tensor -> its line
@@ -241,6 +242,8 @@ class Memory:
             ):
                 return f"s->inputs + {offset}" if offset else "s->inputs"
             offset += math.prod(source.shape)
+        if self.stand_in is not None:
+            return self.stand_in
         line = self._kept[tensor.name]
         if self.plan.overlaps:
             return f"(const int8_t *)ecg_line_window(&s->{line.name}, &{line.name}_reach)"

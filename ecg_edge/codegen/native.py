@@ -35,9 +35,10 @@ from ..graph.ir import (
 from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep, label
 from . import constants, ctext
 from .kernels.layer import Layer
-from .memory import Memory
+from .memory import Member, Memory
 from .target import PORTABLE, Target
 from .template import render
+from .whole import whole_window
 
 _SHARED = ("ecg_model.h", "ecg_ops.c", "ecg_ops.h", "ecg_quant.h", "ecg_status.h")
 
@@ -83,6 +84,11 @@ class _Source:
     def context(self, name: str, fs_hz: int) -> dict[str, Any]:
         """What the template is told."""
         plan, graph = self.plan, self.plan.graph
+        whole = whole_window(plan, self.memory, self.target)
+        if whole is not None:
+            for index in (0, 1):
+                declaration = f"ecg_wide_t whole{index}[{-(-whole.values // 4) * 4}]"
+                self.memory.members.append(Member(declaration, "columns of run()", 2 * whole.values + 8, "input"))
         sections = [self._section(index, section) for index, section in enumerate(plan.sections)]
         return {
             "version": __version__,
@@ -100,7 +106,8 @@ class _Source:
             "classes": math.prod(graph.output.shape),
             "sections": sections,
             "finish": self._finish(sections),
-            "constants": self.constants,
+            "whole": whole and [*whole.lines, *self._after_whole(whole.last)],
+            "constants": list(dict.fromkeys(self.constants)),
             "wrappers": list(self.wrappers.values()),
             "members": self.memory.members,
             "fills_wide": self.memory.pads_wide(),
@@ -315,9 +322,10 @@ class _Source:
             self.constants.append(constants.dense(op))
             return [f"ecg_dense_s8(&{op.name}, {self.memory.place(op.input)}, {out});"]
         if isinstance(op, Mean):
-            if op.name in self.memory.summed:
+            if op.name in self.memory.summed and self.memory.stand_in is None:
                 return [f"ecg_mean_s8(&{op.name}, s->{op.name}_sums, {out});"]
-            self.constants.append(constants.mean(op, 0, 0))
+            if op.name not in self.memory.summed:
+                self.constants.append(constants.mean(op, 0, 0))
             return [f"ecg_mean_columns_s8(&{op.name}, {self.memory.place(op.input)}, {op.input.shape[0]}u, {out});"]
         places = [self.memory.place(t) for t in _vector_inputs(op)]
         return self._elementwise(op, places, out, math.prod(op.output.shape))
@@ -338,6 +346,13 @@ class _Source:
         if self.memory.place(self.plan.graph.output) != "scores":
             lines.append(f"memcpy(scores, {self.memory.place(self.plan.graph.output)}, CLASSES);")
         return [*lines, *self.memory.drops()]
+
+    def _after_whole(self, columns: str) -> list[str]:
+        """From the last layer's columns to the scores."""
+        self.memory.stand_in = columns
+        lines = [line for item in self.plan.program if isinstance(item, VectorStep) for line in self._vector(item.op)]
+        self.memory.stand_in = None
+        return lines
 
 
 def step_name(step: AnyStep) -> str:

@@ -20,7 +20,7 @@ CORES: dict[str, Kernels] = {
     "cortex-m7": "dsp",
     "cortex-m33": "dsp",
     "cortex-m55": "mve",
-    "host": "portable",
+    "host": "host",
 }
 
 

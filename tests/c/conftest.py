@@ -23,10 +23,10 @@ def build_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., cty
     """Sources -> shared library; include folders after the project's own."""
     cc = compiler()
 
-    def build(*sources: Path, include: Path | None = None) -> ctypes.CDLL:
+    def build(*sources: Path, include: Path | None = None, options: tuple[str, ...] = ()) -> ctypes.CDLL:
         target = tmp_path_factory.mktemp("library") / "library.so"
         includes = [f"-I{folder}" for folder in (include, SOURCES) if folder]
-        command = [cc, *WARNINGS, *SANITIZE, "-O1", "-g", "-fPIC", "-shared", *includes, *map(str, sources)]
+        command = [cc, *WARNINGS, *SANITIZE, "-O1", "-g", "-fPIC", "-shared", *options, *includes, *map(str, sources)]
         result = subprocess.run([*command, "-o", str(target)], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         return ctypes.CDLL(str(target))
@@ -57,6 +57,7 @@ def build_engine(
         source = folder / "model_native.c"
         source.write_text(native_source(make_plan(graph, hop=hop), name=graph.name, fs_hz=250, target=target))
         (folder / "ecg_config.h").write_text(CONFIG)
-        return Engine(build_library(source, *kernels, include=folder), graph.name)
+        options = ("-march=native",) if target.core == "host" else ()
+        return Engine(build_library(source, *kernels, include=folder, options=options), graph.name)
 
     return build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from random_graphs import random_graph
 
 from ecg_edge.bundle import Bundle
+from ecg_edge.codegen.target import Target
 from ecg_edge.graph.interpret import run
 from ecg_edge.graph.ir import Graph
 from ecg_edge.graph.tflite import read_graph
@@ -49,11 +51,12 @@ def random_windows(graph: Graph, count: int, seed: int) -> NDArray[np.int8]:
     return windows
 
 
+@pytest.mark.parametrize("core", ["portable", "host"])
 @pytest.mark.parametrize("name", MODELS)
-def test_run_answers_what_the_wheel_answered(name: str, build_engine: Build) -> None:
+def test_run_answers_what_the_wheel_answered(name: str, core: str, build_engine: Build) -> None:
     vectors = np.load(GOLDEN / "vectors" / f"{name}.npz")
     graph = golden_graph(name)
-    engine = build_engine(graph, hop=graph.input.shape[0])
+    engine = build_engine(graph, hop=graph.input.shape[0], target=Target(core, "speed"))
     windows = vectors["windows"].reshape(-1, *graph.input.shape)
     assert np.array_equal(engine.run(windows), vectors["scores"])
     assert engine.fences_stand()
@@ -128,11 +131,19 @@ def hops(graph: Graph, seed: int) -> int:
     return int(random.choice(fitting)) if fitting and random.random() < 0.9 else int(random.integers(1, window + 1))
 
 
-@pytest.mark.parametrize("seed", range(50))
+TARGETS = (
+    Target("portable", "size"),
+    Target("portable", "speed"),
+    Target("host", "size"),
+    Target("host", "speed"),
+)
+
+
+@pytest.mark.parametrize("seed", range(300 if os.environ.get("ECG_SOAK") else 50))
 def test_a_random_graph_answers_as_the_interpreter_in_windows_and_in_streams(seed: int, build_engine: Build) -> None:
     graph = random_graph(seed)
     hop = hops(graph, seed)
-    engine = build_engine(graph, hop=hop)
+    engine = build_engine(graph, hop=hop, target=TARGETS[seed % len(TARGETS)])
     windows = random_windows(graph, 12, seed)
     inputs = (windows, *more_inputs(graph, len(windows), seed))
     expected = run(graph, inputs if len(inputs) > 1 else windows)

@@ -43,14 +43,39 @@ def fuse(op: Conv1D | DepthwiseConv1D) -> Fused | None:
     return Fused(bits, shift)
 
 
+def fuse16(op: Conv1D | DepthwiseConv1D) -> Fused | None:
+    """Fused, with scaled weights that still fit 16 bits."""
+    fused = fuse(op)
+    if fused is None or (np.abs(rows(op)).max(axis=1) << fused.scale_bits).max() > _INT16_MAX:
+        return None
+    return fused
+
+
+def scaled(op: Conv1D | DepthwiseConv1D, fused: Fused | None) -> tuple[Ints, Ints]:
+    """Weights, (out, depth), and bias, (out,), 2**s times as large where the layer is fused."""
+    if fused is None:
+        return rows(op), folded_bias(op)
+    return rows(op) << fused.scale_bits[:, None], folded_bias(op) << fused.scale_bits
+
+
+def addends(op: Conv1D | DepthwiseConv1D, fused: Fused) -> Ints:
+    """(out,): what is added to the upper half of the product."""
+    shared = (1 << (fused.shift - 1)) + op.output_zero * (1 << fused.shift)
+    return np.asarray((np.int64(1) << (fused.scale_bits - 2)) + shared, np.int64)
+
+
+def corrections(fused: Fused) -> Ints:
+    """(out,): what is taken away again where the sum is negative."""
+    return np.asarray(np.int64(1) << (fused.scale_bits - 1), np.int64)
+
+
 def matrix(name: str, op: Conv1D, *, opt: Opt, aligned: bool) -> Layer:
     """A convolution's column: 16-bit weights for speed, 8-bit ones for size."""
     if opt == "size" and reach(op, folded_bias(op)).max() < _PACKED_REACH and rows(op).min() > -128:
         return _matrix8(name, op, aligned=aligned)
-    weights, bias = _even(rows(op)), folded_bias(op)
-    fused = _fused16(op)
-    if fused is not None:
-        weights, bias = weights << fused.scale_bits[:, None], bias << fused.scale_bits
+    fused = fuse16(op)
+    weights, bias = scaled(op, fused)
+    weights = _even(weights)
     words: list[int] = []
     for block in range(0, len(weights), 4):
         four = slice(block, block + 4)
@@ -69,10 +94,8 @@ def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
         return plain_depthwise(name, op)
     if opt == "size":
         return _depthwise8(name, op)
-    weights, bias = rows(op), folded_bias(op)
-    fused = _fused16(op)
-    if fused is not None:
-        weights, bias = weights << fused.scale_bits[:, None], bias << fused.scale_bits
+    fused = fuse16(op)
+    weights, bias = scaled(op, fused)
     words: list[int] = []
     for block in range(0, out, 4):
         a, b, c, d = weights[block : block + 4]
@@ -82,14 +105,6 @@ def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
     fields = f".taps = {taps}, .step = {op.dilation * out},"
     descriptor = _descriptor("ecg_depthwise4_t", name, op, fused, f".packed = {name}_packed, ", fields)
     return Layer(f"{_words(name, words)}\n{descriptor}", "ecg_depthwise4_t", "ecg_depthwise4_s8", True, _how(op, fused))
-
-
-def _fused16(op: Conv1D | DepthwiseConv1D) -> Fused | None:
-    """Fused, with scaled weights that still fit 16 bits."""
-    fused = fuse(op)
-    if fused is None or (np.abs(rows(op)).max(axis=1) << fused.scale_bits).max() > _INT16_MAX:
-        return None
-    return fused
 
 
 def _matrix8(name: str, op: Conv1D, *, aligned: bool) -> Layer:
@@ -155,11 +170,6 @@ def _how(op: Conv1D | DepthwiseConv1D, fused: Fused | None, *, aligned: bool = F
     return tuple(name for name, true in facts.items() if true) or ("0u",)
 
 
-def _addend(op: Conv1D | DepthwiseConv1D, fused: Fused) -> int:
-    """The part of it that all outputs share."""
-    return (1 << (fused.shift - 1)) + op.output_zero * (1 << fused.shift)
-
-
 def _finish_words(op: Conv1D | DepthwiseConv1D, fused: Fused | None, block: int) -> list[int]:
     """What turns the sums of four outputs into outputs."""
     words: list[int] = []
@@ -169,9 +179,8 @@ def _finish_words(op: Conv1D | DepthwiseConv1D, fused: Fused | None, block: int)
         elif fused is None:
             unit_words = [int(op.multipliers[unit]), int(op.shifts[unit]), 0]
         else:
-            bits = int(fused.scale_bits[unit])
-            addend = (1 << (bits - 2)) + _addend(op, fused)
-            unit_words = [int(op.multipliers[unit]), addend, 1 << (bits - 1)]
+            more = int(addends(op, fused)[unit]), int(corrections(fused)[unit])
+            unit_words = [int(op.multipliers[unit]), *more]
         words += unit_words[:2] if fused is not None and op.act_min >= op.output_zero else unit_words
     return words
 

@@ -1037,6 +1037,20 @@ static void reset(void *scratch)
     s->until = (int32_t)WINDOW;
 }
 
+
+
+static void reset(void *scratch)
+{
+    state_t *s = scratch;
+    ecg_line_reset(&s->conv1, (int8_t *)s->conv1_columns, &conv1_reach, 0);
+    ecg_line_reset(&s->conv2, (int8_t *)s->conv2_columns, &conv2_reach, 0);
+    ecg_line_reset(&s->conv3, (int8_t *)s->conv3_columns, &conv3_reach, 0);
+    ecg_line_reset(&s->depthwise1, s->depthwise1_columns, &depthwise1_reach, 0);
+    ecg_line_reset(&s->depthwise2, s->depthwise2_columns, &depthwise2_reach, 0);
+    ecg_mean_reset(&mean1, &s->mean1, s->mean1_sums);
+    s->until = (int32_t)WINDOW;
+}
+
 // What has been gathered to scores.
 static void finish(state_t *s, int8_t *scores)
 {

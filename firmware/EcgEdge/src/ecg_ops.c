@@ -126,12 +126,18 @@ void ecg_mean_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out)
 
 void ecg_mean_columns_s8(const ecg_mean_t *op, const int8_t *columns, size_t length, int8_t *out)
 {
-    for (size_t c = 0; c < op->channels; c++) {
-        int32_t sum = 0;
+    enum { TOGETHER = 8 };    // channels whose sums grow at once: memory is read in its order
+    for (size_t c = 0; c < op->channels; c += TOGETHER) {
+        const size_t left = op->channels - c, count = left < TOGETHER ? left : TOGETHER;
+        int32_t sums[TOGETHER] = {0};
         for (size_t t = 0; t < length; t++) {
-            sum += columns[t * op->channels + c];
+            for (size_t i = 0; i < count; i++) {
+                sums[i] += columns[t * op->channels + c + i];
+            }
         }
-        out[c] = mean_of(op, sum);
+        for (size_t i = 0; i < count; i++) {
+            out[c + i] = mean_of(op, sums[i]);
+        }
     }
 }
 

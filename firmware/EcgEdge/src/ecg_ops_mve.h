@@ -63,10 +63,6 @@ ECG_INLINE void ecg_put_wide(ecg_wide_t *out, const int8_t *in, size_t n)
     memcpy(out, in, n);
 }
 
-// 16 values from p on; p moves by n, which is known and below 128.
-#define ECG_LOAD16(p, n, v) \
-    __asm__("vldrb.8 %q1, [%0], %2" : "+r"(p), "=w"(v) : "i"(n), "m"(*(const int8_t (*)[16])(const void *)(p)))
-
 ECG_INLINE int32x4_t ecg_vector(int32_t a, int32_t b, int32_t c, int32_t d)
 {
     int32x4_t v;
@@ -74,16 +70,20 @@ ECG_INLINE int32x4_t ecg_vector(int32_t a, int32_t b, int32_t c, int32_t d)
     return v;
 }
 
+ECG_INLINE int32x4_t ecg_biases(const int8_t *unit)
+{
+    return vldrwq_s32((const int32_t *)(const void *)unit);
+}
+
+// sums: with their biases.
 ECG_INLINE int32x4_t ecg_requantize4(const ecg_finish_t *op, int32x4_t sums, const int8_t *unit)
 {
-    const int32_t *words = (const int32_t *)(const void *)unit;
     int32x4_t shift = vldrbq_s32(unit + 32);
-    sums = vaddq_s32(sums, vldrwq_s32(words));
     if (op->left) {
         sums = vshlq_s32(sums, vmaxq_s32(shift, vdupq_n_s32(0)));
         shift = vminq_s32(shift, vdupq_n_s32(0));
     }
-    sums = vqrdmulhq_s32(sums, vldrwq_s32(words + 4));
+    sums = vqrdmulhq_s32(sums, vldrwq_s32((const int32_t *)(const void *)(unit + 16)));
     if (!op->even) {
         const int32x4_t negative = op->right ? sums : vandq_s32(sums, shift);
         sums = vaddq_s32(sums, vshrq_n_s32(negative, 31));
@@ -107,10 +107,11 @@ ECG_INLINE void ecg_put4(const ecg_finish_t *op, int32x4_t values, int8_t *out, 
 // Up to eight outputs, of even and odd index.
 ECG_INLINE void ecg_put8(const ecg_finish_t *op, int32x4_t even, int32x4_t odd, int8_t *out, size_t n)
 {
-    int16x8_t values = vqmovntq_s32(vqmovnbq_s32(vreinterpretq_s16_s32(even), even), odd);
+    int16x8_t values = vreinterpretq_s16_s32(even);    // VQMOVN keeps half of what it writes to: in place it costs no copy
+    __asm__("vqmovnb.s32 %q0, %q0\n\tvqmovnt.s32 %q0, %q1" : "+w"(values) : "w"(odd));
     values = vqaddq_n_s16(values, op->zero);
     if (op->min == INT8_MIN && op->max == INT8_MAX) {
-        values = vreinterpretq_s16_s8(vqmovnbq_s16(vreinterpretq_s8_s16(values), values));
+        __asm__("vqmovnb.s16 %q0, %q0" : "+w"(values));
     } else {
         values = vmaxq_s16(values, vdupq_n_s16(op->min));
         values = vminq_s16(values, vdupq_n_s16(op->max));
@@ -125,7 +126,14 @@ ECG_INLINE void ecg_put8(const ecg_finish_t *op, int32x4_t even, int32x4_t odd, 
 // The last values of a column, less than 16, then zeros.
 ECG_INLINE int8x16_t ecg_rest(const int8_t *in, size_t n)
 {
+#if defined(__clang__)
     return vldrbq_z_s8(in, vctp8q((uint32_t)n));
+#else
+    int8x16_t values;    // GCC's intrinsics carry the predicate through a register
+    __asm__("vctp.8 %1\n\tvpst\n\tvldrbt.8 %q0, [%2]" : "=w"(values)
+            : "r"(n), "r"(in), "m"(*(const int8_t (*)[16])(const void *)in) : "p0");
+    return values;
+#endif
 }
 
 // Values of a column that serve several outputs: the first 32 stay in registers.
@@ -150,38 +158,7 @@ ECG_INLINE ecg_column_t ecg_column(const int8_t *in, size_t depth)
     return column;
 }
 
-// Four dot products; the weights' pointer moves behind them.
-ECG_INLINE int32x4_t ecg_sums4(const int8_t **weights, const ecg_column_t *column, size_t depth)
-{
-    const int8_t *w = *weights;
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    ECG_UNROLL
-    for (size_t i = 0; i < depth / 16u * 16u; i += 16u) {
-        const int8x16_t x = depth > 32u ? vldrbq_s8(column->in + i) : i == 0u ? column->first : column->second;
-        int8x16_t w0, w1, w2, w3;
-        ECG_LOAD16(w, 16, w0);
-        s0 = vmladavaq_s8(s0, w0, x);
-        ECG_LOAD16(w, 16, w1);
-        s1 = vmladavaq_s8(s1, w1, x);
-        ECG_LOAD16(w, 16, w2);
-        s2 = vmladavaq_s8(s2, w2, x);
-        ECG_LOAD16(w, 16, w3);
-        s3 = vmladavaq_s8(s3, w3, x);
-    }
-    if (depth % 16u != 0u) {
-        const size_t n = depth % 16u, i = depth - n;
-        const int8x16_t x = depth > 32u ? ecg_rest(column->in + i, n) : i == 0u ? column->first : column->second;
-        s0 = vmladavaq_s8(s0, vldrbq_s8(w), x);
-        s1 = vmladavaq_s8(s1, vldrbq_s8(w + n), x);
-        s2 = vmladavaq_s8(s2, vldrbq_s8(w + 2u * n), x);
-        s3 = vmladavaq_s8(s3, vldrbq_s8(w + 3u * n), x);
-        w += 4u * n;
-    }
-    *weights = w;
-    return ecg_vector(s0, s1, s2, s3);
-}
-
-// The same in a loop, for any depth.
+// Four dot products and their biases; the weights' pointer moves to the unit.
 ECG_INLINE int32x4_t ecg_sums4_compact(const int8_t **weights, const int8_t *in, size_t depth)
 {
     const int8_t *w = *weights;
@@ -199,8 +176,50 @@ ECG_INLINE int32x4_t ecg_sums4_compact(const int8_t **weights, const int8_t *in,
         w += n;
     }
     *weights = w;
-    return ecg_vector(s0, s1, s2, s3);
+    return vaddq_s32(ecg_vector(s0, s1, s2, s3), ecg_biases(w));
 }
+
+#if defined(__OPTIMIZE__) && !defined(__clang__)
+// Products of 16 values x, or the first n of them and zeros, with four rows of weights, summed up by `mac`; w moves behind the
+// rows, n bytes each. A load and what takes it stand together: beats of both overlap.
+#define ECG_ROW(mac, s) "vldrb.8 %q5, [%4], %7\n\t" mac " %" #s ", %q5, %q6\n\t"
+#define ECG_ROWS(mac, tie, n) \
+    __asm__(ECG_ROW(mac, 0) ECG_ROW(mac, 1) ECG_ROW(mac, 2) ECG_ROW(mac, 3) \
+            : tie(s0), tie(s1), tie(s2), tie(s3), "+r"(w), "=&w"(row) : "w"(x), "i"(n), "m"(*(const int8_t (*)[64])(const void *)w))
+
+// The same, unrolled.
+ECG_INLINE int32x4_t ecg_sums4(const int8_t **weights, const ecg_column_t *column, size_t depth)
+{
+    const int8_t *w = *weights;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    int8x16_t row;
+    ECG_UNROLL
+    for (size_t i = 0; i < depth / 16u * 16u; i += 16u) {
+        const int8x16_t x = depth > 32u ? vldrbq_s8(column->in + i) : i == 0u ? column->first : column->second;
+        if (i == 0u) {
+            ECG_ROWS("vmladav.s8", "=&Te", 16);
+        } else {
+            ECG_ROWS("vmladava.s8", "+Te", 16);
+        }
+    }
+    if (depth % 16u != 0u) {
+        const size_t n = depth % 16u, i = depth - n;
+        const int8x16_t x = depth > 32u ? ecg_rest(column->in + i, n) : i == 0u ? column->first : column->second;
+        if (i == 0u) {
+            ECG_ROWS("vmladav.s8", "=&Te", depth % 16u);
+        } else {
+            ECG_ROWS("vmladava.s8", "+Te", depth % 16u);
+        }
+    }
+    *weights = w;
+    return vaddq_s32(ecg_vector(s0, s1, s2, s3), ecg_biases(w));
+}
+#else
+ECG_INLINE int32x4_t ecg_sums4(const int8_t **weights, const ecg_column_t *column, size_t depth)
+{
+    return ecg_sums4_compact(weights, column->in, depth);
+}
+#endif
 
 // The last outputs, less than four, one after another.
 ECG_INLINE void ecg_matrix_rest(const ecg_matrix_t *op, const int8_t *w, const int8_t *in, int8_t *out, size_t rows)
@@ -216,7 +235,7 @@ ECG_INLINE void ecg_matrix_rest(const ecg_matrix_t *op, const int8_t *w, const i
         sums[row] = sum;
     }
     w += (0u - rows * op->depth) % 4u;
-    ecg_put4(&op->finish, ecg_requantize4(&op->finish, vldrwq_s32(sums), w), out, rows);
+    ecg_put4(&op->finish, ecg_requantize4(&op->finish, vaddq_s32(vldrwq_s32(sums), ecg_biases(w)), w), out, rows);
 }
 
 // in: (depth); out: (out).
@@ -268,7 +287,7 @@ ECG_INLINE int16x8_t ecg_load8(const int8_t *p, size_t n)
     return __builtin_constant_p(n) && n == 8u ? vldrbq_s16(p) : vldrbq_z_s16(p, vctp16q((uint32_t)n));
 }
 
-// Up to eight channels: sums of even and odd ones, and the weights' pointer moves behind them.
+// Up to eight channels: sums of even and odd ones with their biases; the weights' pointer moves to the units.
 typedef struct {
     int32x4_t even;
     int32x4_t odd;
@@ -281,8 +300,8 @@ ECG_INLINE int16x8_t ecg_products8(const int8_t *w, const int8_t *x, size_t n)
 
 ECG_INLINE ecg_sums8_t ecg_sums8(const ecg_depthwise8_t *op, const int8_t **weights, const int8_t *x, size_t n)
 {
-    const int8_t *w = *weights;
-    ecg_sums8_t sums = {vdupq_n_s32(0), vdupq_n_s32(0)};
+    const int8_t *const w = *weights, *const units = w + (n * op->taps + 3u) / 4u * 4u;
+    ecg_sums8_t sums = {ecg_biases(units), ecg_biases(units + ECG_UNIT_BYTES)};
     ECG_UNROLL
     for (size_t first = 0; first < op->taps; first += op->burst) {
         int16x8_t sum = ecg_products8(w + first * n, x + first * op->step, n);
@@ -294,15 +313,15 @@ ECG_INLINE ecg_sums8_t ecg_sums8(const ecg_depthwise8_t *op, const int8_t **weig
         sums.even = vaddq_s32(sums.even, vmovlbq_s16(sum));
         sums.odd = vaddq_s32(sums.odd, vmovltq_s16(sum));
     }
-    *weights = w + n * op->taps;
+    *weights = units;
     return sums;
 }
 
 // The same in a loop, for any number of taps.
 ECG_INLINE ecg_sums8_t ecg_sums8_compact(const ecg_depthwise8_t *op, const int8_t **weights, const int8_t *x, size_t n)
 {
-    const int8_t *w = *weights;
-    ecg_sums8_t sums = {vdupq_n_s32(0), vdupq_n_s32(0)};
+    const int8_t *w = *weights, *const units = w + (n * op->taps + 3u) / 4u * 4u;
+    ecg_sums8_t sums = {ecg_biases(units), ecg_biases(units + ECG_UNIT_BYTES)};
     for (size_t tap = 0; tap < op->taps; tap++) {
         const int16x8_t products = ecg_products8(w, x, n);
         w += n;
@@ -310,7 +329,7 @@ ECG_INLINE ecg_sums8_t ecg_sums8_compact(const ecg_depthwise8_t *op, const int8_
         sums.even = vaddq_s32(sums.even, vmovlbq_s16(products));
         sums.odd = vaddq_s32(sums.odd, vmovltq_s16(products));
     }
-    *weights = w;
+    *weights = units;
     return sums;
 }
 
@@ -338,7 +357,6 @@ ECG_INLINE void ecg_depthwise8_s8(const ecg_depthwise8_t *op, const int8_t *colu
     if (op->out % 8u != 0u) {
         const size_t n = op->out % 8u;
         const ecg_sums8_t sums = ecg_sums8(op, &w, columns, n);
-        w += (0u - n * op->taps) % 4u;
         (void)ecg_finish8(&op->finish, sums, w, out, n);
     }
 }
@@ -352,7 +370,6 @@ ECG_INLINE void ecg_depthwise8_compact_s8(const ecg_depthwise8_t *op, const int8
     for (size_t left = op->out; left != 0u;) {
         const size_t n = left < 8u ? left : 8u;
         const ecg_sums8_t sums = ecg_sums8_compact(op, &w, columns, n);
-        w += (0u - n * op->taps) % 4u;
         w = ecg_finish8(&op->finish, sums, w, out, n);
         columns += n;
         out += n;
