@@ -1025,38 +1025,24 @@ static void take(state_t *s, const int8_t *column)
     advance0(s);
 }
 
-static void reset(void *scratch)
-{
-    state_t *s = scratch;
-    ecg_line_reset(&s->conv1, (int8_t *)s->conv1_columns, &conv1_reach, 0);
-    ecg_line_reset(&s->conv2, (int8_t *)s->conv2_columns, &conv2_reach, 0);
-    ecg_line_reset(&s->conv3, (int8_t *)s->conv3_columns, &conv3_reach, 0);
-    ecg_line_reset(&s->depthwise1, s->depthwise1_columns, &depthwise1_reach, 0);
-    ecg_line_reset(&s->depthwise2, s->depthwise2_columns, &depthwise2_reach, 0);
-    ecg_mean_reset(&mean1, &s->mean1, s->mean1_sums);
-    s->until = (int32_t)WINDOW;
-}
-
-
-
-static void reset(void *scratch)
-{
-    state_t *s = scratch;
-    ecg_line_reset(&s->conv1, (int8_t *)s->conv1_columns, &conv1_reach, 0);
-    ecg_line_reset(&s->conv2, (int8_t *)s->conv2_columns, &conv2_reach, 0);
-    ecg_line_reset(&s->conv3, (int8_t *)s->conv3_columns, &conv3_reach, 0);
-    ecg_line_reset(&s->depthwise1, s->depthwise1_columns, &depthwise1_reach, 0);
-    ecg_line_reset(&s->depthwise2, s->depthwise2_columns, &depthwise2_reach, 0);
-    ecg_mean_reset(&mean1, &s->mean1, s->mean1_sums);
-    s->until = (int32_t)WINDOW;
-}
-
 // What has been gathered to scores.
 static void finish(state_t *s, int8_t *scores)
 {
     ecg_mean_s8(&mean1, s->mean1_sums, s->mean1_out);
     ecg_dense_s8(&dense1, s->mean1_out, s->dense1_out);
     ecg_softmax_s8(&softmax1, s->dense1_out, scores);
+}
+
+static void reset(void *scratch)
+{
+    state_t *s = scratch;
+    ecg_line_reset(&s->conv1, (int8_t *)s->conv1_columns, &conv1_reach, 0);
+    ecg_line_reset(&s->conv2, (int8_t *)s->conv2_columns, &conv2_reach, 0);
+    ecg_line_reset(&s->conv3, (int8_t *)s->conv3_columns, &conv3_reach, 0);
+    ecg_line_reset(&s->depthwise1, s->depthwise1_columns, &depthwise1_reach, 0);
+    ecg_line_reset(&s->depthwise2, s->depthwise2_columns, &depthwise2_reach, 0);
+    ecg_mean_reset(&mean1, &s->mean1, s->mean1_sums);
+    s->until = (int32_t)WINDOW;
 }
 
 static bool push(void *scratch, const int8_t *column, int8_t *scores)
