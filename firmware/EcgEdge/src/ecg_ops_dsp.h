@@ -104,13 +104,26 @@ ECG_INLINE void ecg_put_wide(ecg_wide_t *out, const int8_t *in, size_t n)
     }
 }
 
+// Clang keeps r7 for itself, GCC does without optimization: then these are plain C.
+#if defined(__OPTIMIZE__) && !defined(__clang__)
+#define ECG_HAS_R7 1
+#else
+#define ECG_HAS_R7 0
+#endif
+
 // Four words from p on, which must be aligned; p moves behind them.
+#if ECG_HAS_R7
 #define ECG_LOAD4(p, a, b, c, d) \
     __asm__("ldmia %0!, {%1, %2, %3, %4}" : "+r"(p), "=r"(a), "=r"(b), "=r"(c), "=r"(d) \
             : "m"(*(const int32_t (*)[4])(const void *)(p)))
+#define ECG_IN(name) __asm__(name)
+#else
+#define ECG_LOAD4(p, a, b, c, d) ((a) = (p)[0], (b) = (p)[1], (c) = (p)[2], (d) = (p)[3], (p) += 4)
+#define ECG_IN(name)
+#endif
 #define ECG_W_REGISTERS \
-    register int32_t w0 __asm__("r4"); register int32_t w1 __asm__("r5"); \
-    register int32_t w2 __asm__("r6"); register int32_t w3 __asm__("r7")
+    register int32_t w0 ECG_IN("r4"); register int32_t w1 ECG_IN("r5"); \
+    register int32_t w2 ECG_IN("r6"); register int32_t w3 ECG_IN("r7")
 
 // (a * b >> 32) + c.
 ECG_INLINE int32_t ecg_high_add(int32_t a, int32_t b, int32_t c)
@@ -230,29 +243,85 @@ ECG_INLINE void ecg_finish8(const ecg_finish_t *op, unsigned how, const int32_t 
     }
 }
 
-// Eight values of the input times four outputs: 21 instructions for 32 products. x and w move on, s0 to s3 grow.
+// Eight values of the input times four outputs: 21 instructions for 32 products. x and w move on, s0 to s3 grow. ECG_PACKED
+// takes weights of two outputs in one word: their products go to the second sum, whose upper part is wanted in the end, and
+// those of the low bytes, signed, to the first one.
+#if ECG_HAS_R7
 #define ECG_FOUR(x) \
     "ldmia %[w]!, {r4, r5, r6, r7}\n\t" \
     "smlad %[s0], r4, " x ", %[s0]\n\tsmlad %[s1], r5, " x ", %[s1]\n\t" \
     "smlad %[s2], r6, " x ", %[s2]\n\tsmlad %[s3], r7, " x ", %[s3]\n\t"
+#define ECG_PACKED(w, x, low, both) \
+    "smlad %[" both "], " w ", " x ", %[" both "]\n\tsxtb16 " w ", " w "\n\tsmlad %[" low "], " w ", " x ", %[" low "]\n\t"
+#define ECG_PACKED_FOUR(low, both) \
+    "ldmia %[w]!, {r4, r5, r6, r7}\n\t" ECG_PACKED("r4", "r8", low, both) ECG_PACKED("r5", "r9", low, both) \
+    ECG_PACKED("r6", "r10", low, both) ECG_PACKED("r7", "r11", low, both)
 #define ECG_LOAD_X "ldmia %[x]!, {r8, r9, r10, r11}\n\t"
 #define ECG_LOAD_X_UNALIGNED \
     "ldr r8, [%[x]], #4\n\tldr r9, [%[x]], #4\n\tldr r10, [%[x]], #4\n\tldr r11, [%[x]], #4\n\t"
-#define ECG_BLOCK_OPERANDS \
-    : [x] "+&r"(x), [w] "+&r"(w), [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3) \
-    : \
-    : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "memory"
+#define ECG_BLOCK(code) \
+    __asm__ volatile(code \
+                     : [x] "+&r"(x), [w] "+&r"(w), [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2), [s3] "+&r"(s3) \
+                     : \
+                     : "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "memory")
+#define ECG_EIGHT(load_x) ECG_BLOCK(load_x ECG_FOUR("r8") ECG_FOUR("r9") ECG_FOUR("r10") ECG_FOUR("r11"))
+#define ECG_TWO() ECG_BLOCK("ldr r8, [%[x]], #4\n\t" ECG_FOUR("r8"))
+#define ECG_PACKED_EIGHT(load_x) ECG_BLOCK(load_x ECG_PACKED_FOUR("s0", "s1") ECG_PACKED_FOUR("s2", "s3"))
+#define ECG_PACKED_TWO() \
+    ECG_BLOCK("ldr r8, [%[x]], #4\n\tldmia %[w]!, {r4, r5}\n\t" ECG_PACKED("r4", "r8", "s0", "s1") \
+              ECG_PACKED("r5", "r8", "s2", "s3"))
+#else
+ECG_INLINE int32_t ecg_next_pair(const int16_t **x)
+{
+    int32_t pair;
+    memcpy(&pair, *x, sizeof pair);
+    *x += 2;
+    return pair;
+}
+
+#define ECG_TWO() \
+    do { \
+        const int32_t xs = ecg_next_pair(&x); \
+        s0 = __smlad(w[0], xs, s0), s1 = __smlad(w[1], xs, s1); \
+        s2 = __smlad(w[2], xs, s2), s3 = __smlad(w[3], xs, s3); \
+        w += 4; \
+    } while (0)
 #define ECG_EIGHT(load_x) \
-    __asm__ volatile(load_x ECG_FOUR("r8") ECG_FOUR("r9") ECG_FOUR("r10") ECG_FOUR("r11") ECG_BLOCK_OPERANDS)
+    do { \
+        ECG_TWO(); \
+        ECG_TWO(); \
+        ECG_TWO(); \
+        ECG_TWO(); \
+    } while (0)
+#define ECG_PACKED_PAIR(first, second) \
+    do { \
+        const int32_t xs = ecg_next_pair(&x); \
+        s0 = __smlad(__sxtb16(w[first]), xs, s0), s1 = __smlad(w[first], xs, s1); \
+        s2 = __smlad(__sxtb16(w[second]), xs, s2), s3 = __smlad(w[second], xs, s3); \
+    } while (0)
+#define ECG_PACKED_EIGHT(load_x) \
+    do { \
+        ECG_PACKED_PAIR(0, 4); \
+        ECG_PACKED_PAIR(1, 5); \
+        ECG_PACKED_PAIR(2, 6); \
+        ECG_PACKED_PAIR(3, 7); \
+        w += 8; \
+    } while (0)
+#define ECG_PACKED_TWO() \
+    do { \
+        ECG_PACKED_PAIR(0, 1); \
+        w += 2; \
+    } while (0)
+#endif
 
 // Four outputs of a convolution, of which `count` are wanted; w moves behind their words.
 ECG_INLINE const int32_t *ecg_matrix_block(const ecg_matrix_t *op, const int32_t *w, const int16_t *x, void *out,
                                            size_t count, bool wide, unsigned how)
 {
-    register int32_t s0 __asm__("r0");
-    register int32_t s1 __asm__("r1");
-    register int32_t s2 __asm__("r2");
-    register int32_t s3 __asm__("r3");
+    register int32_t s0 ECG_IN("r0");
+    register int32_t s1 ECG_IN("r1");
+    register int32_t s2 ECG_IN("r2");
+    register int32_t s3 ECG_IN("r3");
     ECG_LOAD4(w, s0, s1, s2, s3);
     ECG_UNROLL
     for (unsigned chunk = op->depth / 8u; chunk != 0u; chunk--) {
@@ -264,7 +333,7 @@ ECG_INLINE const int32_t *ecg_matrix_block(const ecg_matrix_t *op, const int32_t
     }
     ECG_UNROLL
     for (unsigned pair = op->depth % 8u / 2u; pair != 0u; pair--) {
-        __asm__ volatile("ldr r8, [%[x]], #4\n\t" ECG_FOUR("r8") ECG_BLOCK_OPERANDS);
+        ECG_TWO();
     }
     const int32_t sums[4] = {s0, s1, s2, s3};
     int32_t values[4];
@@ -289,16 +358,6 @@ ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int16_t *in, void *o
     }
 }
 
-// Two values of the input times two outputs in one word of weights: both outputs to the second sum, whose upper part is
-// then wanted; the low bytes, signed, to the first one.
-#define ECG_PACKED(w, x, low, both) \
-    "smlad %[" both "], " w ", " x ", %[" both "]\n\tsxtb16 " w ", " w "\n\tsmlad %[" low "], " w ", " x ", %[" low "]\n\t"
-#define ECG_PACKED_FOUR(low, both) \
-    "ldmia %[w]!, {r4, r5, r6, r7}\n\t" ECG_PACKED("r4", "r8", low, both) ECG_PACKED("r5", "r9", low, both) \
-    ECG_PACKED("r6", "r10", low, both) ECG_PACKED("r7", "r11", low, both)
-#define ECG_PACKED_EIGHT(load_x) \
-    __asm__ volatile(load_x ECG_PACKED_FOUR("s0", "s1") ECG_PACKED_FOUR("s2", "s3") ECG_BLOCK_OPERANDS)
-
 // in: (depth); out: (out) of int16_t if wide, else int8_t.
 ECG_INLINE void ecg_matrix8_s8(const ecg_matrix8_t *op, const int16_t *in, void *out, bool wide, unsigned how)
 {
@@ -314,8 +373,7 @@ ECG_INLINE void ecg_matrix8_s8(const ecg_matrix8_t *op, const int16_t *in, void 
             }
         }
         for (unsigned pair = op->depth % 8u / 2u; pair != 0u; pair--) {
-            __asm__ volatile("ldr r8, [%[x]], #4\n\tldmia %[w]!, {r4, r5}\n\t" ECG_PACKED("r4", "r8", "s0", "s1")
-                             ECG_PACKED("r5", "r8", "s2", "s3") ECG_BLOCK_OPERANDS);
+            ECG_PACKED_TWO();
         }
         const int32_t sums[4] = {s0, (s1 - s0) >> 8, s2, (s3 - s2) >> 8};
         int32_t values[4];
