@@ -27,9 +27,8 @@ def matrix(name: str, op: Conv1D, *, opt: Opt, aligned: bool) -> Layer:
         packed += _by_vectors(weights[group]) if len(group) == 4 else _words(weights[group])
         packed += _unit(op, group)
     function = "ecg_matrix_s8" if opt == "speed" else "ecg_matrix_compact_s8"
-    return Layer(
-        _constants("ecg_matrix_t", name, op, packed, f".depth = {depth},"), "ecg_matrix_t", function, wide_out=True
-    )
+    text = _constants("ecg_matrix_t", name, op, packed, f".depth = {depth},")
+    return Layer(text, "ecg_matrix_t", function, wide_out=True, how=_how(op))
 
 
 def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
@@ -45,7 +44,7 @@ def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
     fields = f".taps = {taps}, .step = {op.dilation * out}, .burst = {_burst(op)},"
     text = _constants("ecg_depthwise8_t", name, op, packed, fields)
     function = "ecg_depthwise8_s8" if opt == "speed" else "ecg_depthwise8_compact_s8"
-    return Layer(text, "ecg_depthwise8_t", function, wide_out=True)
+    return Layer(text, "ecg_depthwise8_t", function, wide_out=True, how=_how(op))
 
 
 def _groups(out: int, opt: Opt) -> list[list[int]]:
@@ -89,12 +88,7 @@ def _burst(op: DepthwiseConv1D) -> int:
 
 def _constants(kind: str, name: str, op: Conv1D | DepthwiseConv1D, packed: bytes | bytearray, fields: str) -> str:
     words = np.frombuffer(bytes(packed), "<i4").tolist()
-    shifts = op.shifts.astype(np.int64)
-    finish = (
-        f".left = {_bool(shifts.max() > 0)}, .right = {_bool(shifts.max() < 0)}, "
-        f".even = {_bool(op.act_min >= op.output_zero)},\n"
-        f"        .zero = {op.output_zero}, .min = {op.act_min}, .max = {op.act_max}"
-    )
+    finish = f".zero = {op.output_zero}, .min = {op.act_min}, .max = {op.act_max}"
     descriptor = (
         f"static const {kind} {name} = {{\n    .packed = {name}_packed, .out = {op.bias.size}, {fields}\n"
         f"    .finish = {{{finish}}},\n}};"
@@ -102,5 +96,8 @@ def _constants(kind: str, name: str, op: Conv1D | DepthwiseConv1D, packed: bytes
     return f"{ctext.array('int32_t', f'{name}_packed', words)}\n{descriptor}"
 
 
-def _bool(value: object) -> str:
-    return "true" if value else "false"
+def _how(op: Conv1D | DepthwiseConv1D) -> tuple[str]:
+    """What its numbers allow."""
+    if op.act_min >= op.output_zero and op.shifts.max() <= 0:
+        return ("ECG_EVEN",)
+    return ("ECG_RIGHT" if op.shifts.max() < 0 else "ECG_MIXED",)

@@ -28,11 +28,15 @@ typedef int8_t ecg_wide_t;
 
 #define ECG_UNIT_BYTES 36
 
+// What a layer's numbers allow.
+enum {
+    ECG_EVEN,     // no sum is shifted left, and negative ones need no care: their outputs are clamped from below
+    ECG_RIGHT,    // every sum is shifted right
+    ECG_MIXED     // anything
+};
+
 // How sums become outputs.
 typedef struct {
-    bool left;      // some sum is shifted left before it is multiplied
-    bool right;     // every sum is shifted right after that
-    bool even;      // negative sums need no care: their outputs are clamped from below
     int8_t zero;
     int8_t min;
     int8_t max;
@@ -76,16 +80,16 @@ ECG_INLINE int32x4_t ecg_biases(const int8_t *unit)
 }
 
 // sums: with their biases.
-ECG_INLINE int32x4_t ecg_requantize4(const ecg_finish_t *op, int32x4_t sums, const int8_t *unit)
+ECG_INLINE int32x4_t ecg_requantize4(int32x4_t sums, const int8_t *unit, int how)
 {
     int32x4_t shift = vldrbq_s32(unit + 32);
-    if (op->left) {
+    if (how == ECG_MIXED) {
         sums = vshlq_s32(sums, vmaxq_s32(shift, vdupq_n_s32(0)));
         shift = vminq_s32(shift, vdupq_n_s32(0));
     }
     sums = vqrdmulhq_s32(sums, vldrwq_s32((const int32_t *)(const void *)(unit + 16)));
-    if (!op->even) {
-        const int32x4_t negative = op->right ? sums : vandq_s32(sums, shift);
+    if (how != ECG_EVEN) {
+        const int32x4_t negative = how == ECG_RIGHT ? sums : vandq_s32(sums, shift);
         sums = vaddq_s32(sums, vshrq_n_s32(negative, 31));
     }
     return vrshlq_s32(sums, shift);
@@ -130,8 +134,7 @@ ECG_INLINE int8x16_t ecg_rest(const int8_t *in, size_t n)
     return vldrbq_z_s8(in, vctp8q((uint32_t)n));
 #else
     int8x16_t values;    // GCC's intrinsics carry the predicate through a register
-    __asm__("vctp.8 %1\n\tvpst\n\tvldrbt.8 %q0, [%2]" : "=w"(values)
-            : "r"(n), "r"(in), "m"(*(const int8_t (*)[16])(const void *)in) : "p0");
+    __asm__("vctp.8 %1\n\tvpst\n\tvldrbt.8 %q0, [%2]" : "=w"(values) : "r"(n), "r"(in) : "p0", "memory");
     return values;
 #endif
 }
@@ -158,71 +161,82 @@ ECG_INLINE ecg_column_t ecg_column(const int8_t *in, size_t depth)
     return column;
 }
 
-// Four dot products and their biases; the weights' pointer moves to the unit.
-ECG_INLINE int32x4_t ecg_sums4_compact(const int8_t **weights, const int8_t *in, size_t depth)
-{
-    const int8_t *w = *weights;
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (size_t i = 0; i < depth; i += 16u) {
-        const size_t n = depth - i < 16u ? depth - i : 16u;
-        const int8x16_t x = ecg_rest(in + i, n);
-        s0 = vmladavaq_s8(s0, vldrbq_s8(w), x);
-        w += n;
-        s1 = vmladavaq_s8(s1, vldrbq_s8(w), x);
-        w += n;
-        s2 = vmladavaq_s8(s2, vldrbq_s8(w), x);
-        w += n;
-        s3 = vmladavaq_s8(s3, vldrbq_s8(w), x);
-        w += n;
-    }
-    *weights = w;
-    return vaddq_s32(ecg_vector(s0, s1, s2, s3), ecg_biases(w));
-}
-
+// Products of 16 values x, or of less and zeros, with four rows of weights, n bytes each; w moves behind them.
+#define ECG_ANY_ROWS(n) \
+    do { \
+        s0 = vmladavaq_s8(s0, vldrbq_s8(w), x); \
+        w += (n); \
+        s1 = vmladavaq_s8(s1, vldrbq_s8(w), x); \
+        w += (n); \
+        s2 = vmladavaq_s8(s2, vldrbq_s8(w), x); \
+        w += (n); \
+        s3 = vmladavaq_s8(s3, vldrbq_s8(w), x); \
+        w += (n); \
+    } while (0)
 #if defined(__OPTIMIZE__) && !defined(__clang__)
-// Products of 16 values x, or the first n of them and zeros, with four rows of weights, summed up by `mac`; w moves behind the
-// rows, n bytes each. A load and what takes it stand together: beats of both overlap.
+// The same for a known n. A load and what takes it stand together: beats of both overlap. That asm reads what w points to
+// needs no telling: constants do not change.
 #define ECG_ROW(mac, s) "vldrb.8 %q5, [%4], %7\n\t" mac " %" #s ", %q5, %q6\n\t"
 #define ECG_ROWS(mac, tie, n) \
-    __asm__(ECG_ROW(mac, 0) ECG_ROW(mac, 1) ECG_ROW(mac, 2) ECG_ROW(mac, 3) \
-            : tie(s0), tie(s1), tie(s2), tie(s3), "+r"(w), "=&w"(row) : "w"(x), "i"(n), "m"(*(const int8_t (*)[64])(const void *)w))
+    do { \
+        int8x16_t row_; \
+        __asm__(ECG_ROW(mac, 0) ECG_ROW(mac, 1) ECG_ROW(mac, 2) ECG_ROW(mac, 3) \
+                : tie(s0), tie(s1), tie(s2), tie(s3), "+r"(w), "=&w"(row_) \
+                : "w"(x), "i"(n)); \
+    } while (0)
+#define ECG_FIRST_ROWS(n) ECG_ROWS("vmladav.s8", "=&Te", n)
+#define ECG_NEXT_ROWS(n) ECG_ROWS("vmladava.s8", "+Te", n)
+#else
+#define ECG_FIRST_ROWS(n) ECG_ANY_ROWS(n)
+#define ECG_NEXT_ROWS(n) ECG_ANY_ROWS(n)
+#endif
 
-// The same, unrolled.
+// Four dot products and their biases; the weights' pointer moves to the unit.
 ECG_INLINE int32x4_t ecg_sums4(const int8_t **weights, const ecg_column_t *column, size_t depth)
 {
     const int8_t *w = *weights;
     int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    int8x16_t row;
     ECG_UNROLL
     for (size_t i = 0; i < depth / 16u * 16u; i += 16u) {
         const int8x16_t x = depth > 32u ? vldrbq_s8(column->in + i) : i == 0u ? column->first : column->second;
         if (i == 0u) {
-            ECG_ROWS("vmladav.s8", "=&Te", 16);
+            ECG_FIRST_ROWS(16);
         } else {
-            ECG_ROWS("vmladava.s8", "+Te", 16);
+            ECG_NEXT_ROWS(16);
         }
     }
     if (depth % 16u != 0u) {
-        const size_t n = depth % 16u, i = depth - n;
-        const int8x16_t x = depth > 32u ? ecg_rest(column->in + i, n) : i == 0u ? column->first : column->second;
+        const size_t i = depth / 16u * 16u;
+        const int8x16_t x = depth > 32u ? ecg_rest(column->in + i, depth - i) : i == 0u ? column->first : column->second;
         if (i == 0u) {
-            ECG_ROWS("vmladav.s8", "=&Te", depth % 16u);
+            ECG_FIRST_ROWS(depth % 16u);
         } else {
-            ECG_ROWS("vmladava.s8", "+Te", depth % 16u);
+            ECG_NEXT_ROWS(depth % 16u);
         }
     }
     *weights = w;
     return vaddq_s32(ecg_vector(s0, s1, s2, s3), ecg_biases(w));
 }
-#else
-ECG_INLINE int32x4_t ecg_sums4(const int8_t **weights, const ecg_column_t *column, size_t depth)
+
+// The same in a loop, for any depth.
+ECG_INLINE int32x4_t ecg_sums4_compact(const int8_t **weights, const int8_t *in, size_t depth)
 {
-    return ecg_sums4_compact(weights, column->in, depth);
+    const int8_t *w = *weights;
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (; depth >= 16u; depth -= 16u) {
+        const int8x16_t x = vldrbq_s8(in);
+        ECG_NEXT_ROWS(16);
+        in += 16;
+    }
+    const int8x16_t x = ecg_rest(in, depth);
+    ECG_ANY_ROWS(depth);
+    *weights = w;
+    return vaddq_s32(ecg_vector(s0, s1, s2, s3), ecg_biases(w));
 }
-#endif
 
 // The last outputs, less than four, one after another.
-ECG_INLINE void ecg_matrix_rest(const ecg_matrix_t *op, const int8_t *w, const int8_t *in, int8_t *out, size_t rows)
+ECG_INLINE void ecg_matrix_rest(const ecg_matrix_t *op, const int8_t *w, const int8_t *in, int8_t *out, size_t rows,
+                                int how)
 {
     int32_t sums[4] = {0, 0, 0, 0};
     for (size_t row = 0; row < rows; row++) {
@@ -235,49 +249,49 @@ ECG_INLINE void ecg_matrix_rest(const ecg_matrix_t *op, const int8_t *w, const i
         sums[row] = sum;
     }
     w += (0u - rows * op->depth) % 4u;
-    ecg_put4(&op->finish, ecg_requantize4(&op->finish, vaddq_s32(vldrwq_s32(sums), ecg_biases(w)), w), out, rows);
+    ecg_put4(&op->finish, ecg_requantize4(vaddq_s32(vldrwq_s32(sums), ecg_biases(w)), w, how), out, rows);
 }
 
 // in: (depth); out: (out).
-ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int8_t *in, void *result, bool wide)
+ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int8_t *in, void *result, bool wide, int how)
 {
     const int8_t *w = (const int8_t *)op->packed;
     int8_t *out = result;
     (void)wide;    // int8_t either way
     const ecg_column_t column = ecg_column(in, op->depth);
     for (size_t blocks = op->out / 8u; blocks != 0u; blocks--) {
-        const int32x4_t even = ecg_requantize4(&op->finish, ecg_sums4(&w, &column, op->depth), w);
+        const int32x4_t even = ecg_requantize4(ecg_sums4(&w, &column, op->depth), w, how);
         w += ECG_UNIT_BYTES;
-        const int32x4_t odd = ecg_requantize4(&op->finish, ecg_sums4(&w, &column, op->depth), w);
+        const int32x4_t odd = ecg_requantize4(ecg_sums4(&w, &column, op->depth), w, how);
         w += ECG_UNIT_BYTES;
         ecg_put8(&op->finish, even, odd, out, 8u);
         out += 8;
     }
     if (op->out % 8u >= 4u) {
         const int32x4_t sums = ecg_sums4(&w, &column, op->depth);
-        ecg_put4(&op->finish, ecg_requantize4(&op->finish, sums, w), out, 4u);
+        ecg_put4(&op->finish, ecg_requantize4(sums, w, how), out, 4u);
         w += ECG_UNIT_BYTES;
         out += 4;
     }
     if (op->out % 4u != 0u) {
-        ecg_matrix_rest(op, w, in, out, op->out % 4u);
+        ecg_matrix_rest(op, w, in, out, op->out % 4u, how);
     }
 }
 
 // The same, small: one copy for all layers. No eights.
-ECG_INLINE void ecg_matrix_compact_s8(const ecg_matrix_t *op, const int8_t *in, void *result, bool wide)
+ECG_INLINE void ecg_matrix_compact_s8(const ecg_matrix_t *op, const int8_t *in, void *result, bool wide, int how)
 {
     const int8_t *w = (const int8_t *)op->packed;
     int8_t *out = result;
     (void)wide;
     for (size_t blocks = op->out / 4u; blocks != 0u; blocks--) {
         const int32x4_t sums = ecg_sums4_compact(&w, in, op->depth);
-        ecg_put4(&op->finish, ecg_requantize4(&op->finish, sums, w), out, 4u);
+        ecg_put4(&op->finish, ecg_requantize4(sums, w, how), out, 4u);
         w += ECG_UNIT_BYTES;
         out += 4;
     }
     if (op->out % 4u != 0u) {
-        ecg_matrix_rest(op, w, in, out, op->out % 4u);
+        ecg_matrix_rest(op, w, in, out, op->out % 4u, how);
     }
 }
 
@@ -334,35 +348,36 @@ ECG_INLINE ecg_sums8_t ecg_sums8_compact(const ecg_depthwise8_t *op, const int8_
 }
 
 // Up to eight channels; returns what follows their numbers.
-ECG_INLINE const int8_t *ecg_finish8(const ecg_finish_t *op, ecg_sums8_t sums, const int8_t *w, int8_t *out, size_t n)
+ECG_INLINE const int8_t *ecg_finish8(const ecg_finish_t *op, ecg_sums8_t sums, const int8_t *w, int8_t *out, size_t n,
+                                      int how)
 {
-    sums.even = ecg_requantize4(op, sums.even, w);
-    sums.odd = ecg_requantize4(op, sums.odd, w + ECG_UNIT_BYTES);
+    sums.even = ecg_requantize4(sums.even, w, how);
+    sums.odd = ecg_requantize4(sums.odd, w + ECG_UNIT_BYTES, how);
     ecg_put8(op, sums.even, sums.odd, out, n);
     return w + 2 * ECG_UNIT_BYTES;
 }
 
 // columns: the reach, first tap first; out: (out).
-ECG_INLINE void ecg_depthwise8_s8(const ecg_depthwise8_t *op, const int8_t *columns, void *result, bool wide)
+ECG_INLINE void ecg_depthwise8_s8(const ecg_depthwise8_t *op, const int8_t *columns, void *result, bool wide, int how)
 {
     const int8_t *w = (const int8_t *)op->packed;
     int8_t *out = result;
     (void)wide;
     for (size_t blocks = op->out / 8u; blocks != 0u; blocks--) {
         const ecg_sums8_t sums = ecg_sums8(op, &w, columns, 8u);
-        w = ecg_finish8(&op->finish, sums, w, out, 8u);
+        w = ecg_finish8(&op->finish, sums, w, out, 8u, how);
         columns += 8;
         out += 8;
     }
     if (op->out % 8u != 0u) {
         const size_t n = op->out % 8u;
         const ecg_sums8_t sums = ecg_sums8(op, &w, columns, n);
-        (void)ecg_finish8(&op->finish, sums, w, out, n);
+        (void)ecg_finish8(&op->finish, sums, w, out, n, how);
     }
 }
 
 // The same, small: one copy for all layers.
-ECG_INLINE void ecg_depthwise8_compact_s8(const ecg_depthwise8_t *op, const int8_t *columns, void *result, bool wide)
+ECG_INLINE void ecg_depthwise8_compact_s8(const ecg_depthwise8_t *op, const int8_t *columns, void *result, bool wide, int how)
 {
     const int8_t *w = (const int8_t *)op->packed;
     int8_t *out = result;
@@ -370,7 +385,7 @@ ECG_INLINE void ecg_depthwise8_compact_s8(const ecg_depthwise8_t *op, const int8
     for (size_t left = op->out; left != 0u;) {
         const size_t n = left < 8u ? left : 8u;
         const ecg_sums8_t sums = ecg_sums8_compact(op, &w, columns, n);
-        w = ecg_finish8(&op->finish, sums, w, out, n);
+        w = ecg_finish8(&op->finish, sums, w, out, n, how);
         columns += n;
         out += n;
         left -= n;
