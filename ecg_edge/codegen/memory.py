@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from ..graph.ir import AveragePool1D, Conv1D, DepthwiseConv1D, Tensor
-from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep, constant_columns
+from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep, constant_columns, sum_bytes
 from .kernels.choose import kernel_set
 from .kernels.layer import Layer
 from .target import Target
@@ -76,7 +76,7 @@ class Memory:
         self.members: list[Member] = []
         self.layers: dict[str, Layer] = {}
         self.stand_in: str | None = None  # where a kept or summed tensor is, while run() has all of it
-        self.summed: set[str] = set()  # means whose sums grow column by column
+        self.summed: dict[str, bool] = {}  # means whose sums grow column by column, and whether they are int32_t
         self._lines: list[tuple[AnyStep, Line]] = []
         self._kept: dict[str, Line] = {}  # tensor -> its line
         self._columns: dict[tuple[str, bool], str] = {}  # (tensor, wide) -> member
@@ -124,7 +124,7 @@ class Memory:
     # --- planning -----------------------------------------------------------------------------------------------------
 
     def _array(self, kind: str, name: str, count: int, op: str, *, comment: str = "") -> None:
-        width = {"ecg_wide_t": self._wide, "int8_t": 1, "int32_t": 4}[kind]
+        width = {"ecg_wide_t": self._wide, "int8_t": 1, "int16_t": 2, "int32_t": 4}[kind]
         per_word = max(1, 4 // width)
         padded = -(-count // per_word) * per_word
         self.members.append(Member(f"{kind} {name}[{padded}]", comment, padded * width, op))
@@ -132,9 +132,15 @@ class Memory:
     def _plan_step(self, step: AnyStep) -> None:
         if isinstance(step, Sum):
             name, channels = step.op.name, step.op.input.shape[1]
-            self.summed.add(name)
+            self.summed[name] = sum_bytes(step.block_columns) > 2
             self.members.append(Member(f"ecg_sums_t {name}", "", 4, name))
-            self._array("int32_t", f"{name}_sums", step.blocks * channels, name, comment=f"({step.blocks}, {channels})")
+            self._array(
+                "int32_t" if self.summed[name] else "int16_t",
+                f"{name}_sums",
+                step.blocks * channels,
+                name,
+                comment=f"({step.blocks}, {channels})",
+            )
         for feed in step.feeds:
             if feed.line is not None:
                 self._plan_line(step, feed.line)
@@ -344,7 +350,8 @@ class Memory:
                 count = len(list(run)) * line.source.shape[1]
                 lines.append(self._fill(step, f"{place} + {at}u" if at else place, value, count))
                 at += count
-        lines += [f"ecg_mean_reset(&{name}, &s->{name}, s->{name}_sums);" for name in sorted(self.summed)]
+        for name in self.summed:
+            lines += [f"memset(&s->{name}, 0, sizeof s->{name});", f"memset(s->{name}_sums, 0, sizeof s->{name}_sums);"]
         lines += [f"s->{m.declaration.split()[1]} = 0u;" for m in self.members if m.declaration.endswith("_given")]
         return lines
 

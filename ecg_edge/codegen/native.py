@@ -225,7 +225,8 @@ class _Source:
         if isinstance(step, Sum):
             self.constants.append(constants.mean(step.op, step.blocks, step.block_columns))
             name = step.op.name
-            return [f"ecg_mean_push_s8(&{name}, &s->{name}, s->{name}_sums, {places[0]});"]
+            wide = "_wide" if self.memory.summed[name] else ""
+            return [f"ecg_mean_push{wide}_s8(&{name}, &s->{name}, s->{name}_sums, {places[0]});"]
         out = self.memory.output(section, step)
         statements = self._call(step, places, out.place, out.wide)
         return [*statements, *out.after]
@@ -323,7 +324,8 @@ class _Source:
             return [f"ecg_dense_s8(&{op.name}, {self.memory.place(op.input)}, {out});"]
         if isinstance(op, Mean):
             if op.name in self.memory.summed and self.memory.stand_in is None:
-                return [f"ecg_mean_s8(&{op.name}, s->{op.name}_sums, {out});"]
+                wide = "_wide" if self.memory.summed[op.name] else ""
+                return [f"ecg_mean{wide}_s8(&{op.name}, s->{op.name}_sums, {out});"]
             if op.name not in self.memory.summed:
                 self.constants.append(constants.mean(op, 0, 0))
             return [f"ecg_mean_columns_s8(&{op.name}, {self.memory.place(op.input)}, {op.input.shape[0]}u, {out});"]

@@ -362,7 +362,7 @@ class _Program:
         blocks = -(-length // period)
         means = [op for op in self._graph.ops if isinstance(op, Mean) and op.input.name == tensor.name]
         padded = tensor.name in self._pads
-        keeps = tensor.name in self._levels.kept or (means and (padded or 4 * blocks > length))
+        keeps = tensor.name in self._levels.kept or (means and (padded or sum_bytes(period) * blocks > length))
         if keeps:
             steps.append(Keep((self._feed(f"keep_{self._name(tensor)}", tensor, length, period, held=True),)))
         else:
@@ -403,6 +403,11 @@ class _Program:
         passes = span == 1 and stride == 1 and not before and not after and not held
         line = None if passes else Line(name, source, span, stride, before, after, held, span)
         return Feed(source, line)
+
+
+def sum_bytes(columns: int) -> int:
+    """Of the sum of so many int8: what ecg_mean_push_s8() or ecg_mean_push_wide_s8() takes."""
+    return 2 if columns * 128 < 1 << 15 else 4
 
 
 def vector_operands(op: Op) -> tuple[Tensor | Constant, ...]:

@@ -907,7 +907,7 @@ typedef struct {
     ecg_line_t depthwise2;
     int8_t depthwise2_columns[728];   // (13, 56)
     ecg_sums_t mean1;
-    int32_t mean1_sums[192];   // (3, 64)
+    int16_t mean1_sums[192];   // (3, 64)
     ecg_wide_t wide0[56];   // on its way
     int8_t column0[64];   // on its way
     int8_t mean1_out[64];   // (64)
@@ -1041,7 +1041,8 @@ static void reset(void *scratch)
     ecg_line_reset(&s->conv3, (int8_t *)s->conv3_columns, &conv3_reach, 0);
     ecg_line_reset(&s->depthwise1, s->depthwise1_columns, &depthwise1_reach, 0);
     ecg_line_reset(&s->depthwise2, s->depthwise2_columns, &depthwise2_reach, 0);
-    ecg_mean_reset(&mean1, &s->mean1, s->mean1_sums);
+    memset(&s->mean1, 0, sizeof s->mean1);
+    memset(s->mean1_sums, 0, sizeof s->mean1_sums);
     s->until = (int32_t)WINDOW;
 }
 
@@ -1065,7 +1066,7 @@ static ecg_status_t run(void *scratch, const int8_t *window, int8_t *scores)
         const size_t due = (size_t)s->conv1.due, n = left < due ? left : due;
         ecg_put_wide((ecg_wide_t *)(void *)s->conv1.next, window, n * 1u);
         s->conv1.next += (n - 1u) * conv1_reach.column;
-        s->conv1.due = (int_fast16_t)(due - (n - 1u));
+        s->conv1.due = (int)(due - (n - 1u));
         window += n * 1u;
         left -= n;
         advance0(s);

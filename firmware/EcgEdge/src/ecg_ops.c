@@ -86,25 +86,40 @@ void ecg_lookup_s8(const int8_t table[256], const int8_t *in, int8_t *out, size_
     }
 }
 
-void ecg_mean_reset(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums)
+// Where the sums of the block begin that a column belongs to: the next block when this one is full. The oldest has then left
+// every window to come, and becomes the newest.
+static size_t block_of(const ecg_mean_t *op, ecg_sums_t *state, void *sums, size_t bytes)
 {
-    state->block = 0u;
-    state->count = 0u;
-    memset(sums, 0, (size_t)op->blocks * op->channels * sizeof *sums);
-}
-
-void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column)
-{
-    if (state->count == op->block_columns) {   // the oldest block has left every window to come: it becomes the newest
+    if (state->count == op->block_columns) {
         state->block = (uint16_t)(state->block + 1u == op->blocks ? 0u : state->block + 1u);
         state->count = 0u;
-        memset(sums + (size_t)state->block * op->channels, 0, op->channels * sizeof *sums);
-    }
-    sums += (size_t)state->block * op->channels;
-    for (size_t c = 0; c < op->channels; c++) {
-        sums[c] += column[c];
+        memset((int8_t *)sums + (size_t)state->block * op->channels * bytes, 0, op->channels * bytes);
     }
     state->count++;
+    return (size_t)state->block * op->channels;
+}
+
+void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int16_t *sums, const int8_t *column)
+{
+    sums += block_of(op, state, sums, sizeof *sums);
+    size_t c = op->channels;
+    for (; c >= 4u; c -= 4u, sums += 4, column += 4) {
+        sums[0] = (int16_t)(sums[0] + column[0]);
+        sums[1] = (int16_t)(sums[1] + column[1]);
+        sums[2] = (int16_t)(sums[2] + column[2]);
+        sums[3] = (int16_t)(sums[3] + column[3]);
+    }
+    for (; c != 0u; c--, sums++, column++) {
+        *sums = (int16_t)(*sums + *column);
+    }
+}
+
+void ecg_mean_push_wide_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column)
+{
+    sums += block_of(op, state, sums, sizeof *sums);
+    for (size_t c = op->channels; c != 0u; c--, sums++) {
+        *sums += *column++;
+    }
 }
 
 static int8_t mean_of(const ecg_mean_t *op, int32_t sum)
@@ -113,7 +128,18 @@ static int8_t mean_of(const ecg_mean_t *op, int32_t sum)
     return (int8_t)ecg_clamp(mean, INT8_MIN, INT8_MAX);
 }
 
-void ecg_mean_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out)
+void ecg_mean_s8(const ecg_mean_t *op, const int16_t *sums, int8_t *out)
+{
+    for (size_t c = 0; c < op->channels; c++) {
+        int32_t sum = 0;
+        for (size_t block = 0; block < op->blocks; block++) {
+            sum += sums[block * op->channels + c];
+        }
+        out[c] = mean_of(op, sum);
+    }
+}
+
+void ecg_mean_wide_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out)
 {
     for (size_t c = 0; c < op->channels; c++) {
         int32_t sum = 0;

@@ -39,7 +39,7 @@ extern "C" {
 // The columns that a layer keeps.
 typedef struct {
     int8_t *next;        // where the next column goes; those held lie before it, oldest first
-    int_fast16_t due;    // columns to come until the layer can give one; 0 or less: it can
+    int due;             // columns to come until the layer can give one; 0 or less: it can
 } ecg_line_t;
 
 // How a layer reads its line, in columns and bytes; all known when the code is generated.
@@ -54,7 +54,7 @@ typedef struct {
 ECG_INLINE void ecg_line_reset(ecg_line_t *line, int8_t *columns, const ecg_reach_t *reach, int pad)
 {
     line->next = columns + (size_t)pad * reach->column;
-    line->due = (int_fast16_t)reach->span - pad;
+    line->due = (int)reach->span - pad;
 }
 
 // n bytes to a lower address, which may overlap where they were. `words`: both addresses are multiples of 4.
@@ -84,7 +84,7 @@ ECG_INLINE void ecg_line_move(int8_t *to, const int8_t *from, size_t n, bool wor
 // Counts the column just written to next. True when `span` columns are there.
 ECG_INLINE bool ecg_line_due(ecg_line_t *line, const ecg_reach_t *reach)
 {
-    if (reach->stride > reach->span && line->due > (int_fast16_t)reach->span) {    // between two reaches: nobody reads it
+    if (reach->stride > reach->span && line->due > (int)reach->span) {    // between two reaches: nobody reads it
         line->due--;
         return false;
     }
@@ -103,7 +103,7 @@ ECG_INLINE void ecg_line_drop(ecg_line_t *line, int8_t *columns, const ecg_reach
 {
     const size_t kept = reach->span > reach->stride ? (size_t)(reach->span - reach->stride) * reach->column : 0u;
     const size_t room = (size_t)(reach->span > reach->stride ? reach->stride : reach->span) * reach->column;
-    line->due = (int_fast16_t)reach->stride;
+    line->due = (int)reach->stride;
     if ((size_t)(columns + reach->bytes - line->next) < room) {
         ecg_line_move(columns, line->next - kept, kept, reach->column % 4u == 0u);
         line->next = columns + kept;
@@ -228,11 +228,12 @@ typedef struct {
     uint16_t count;               // columns in it
 } ecg_sums_t;
 
-// sums: (blocks, channels).
-void ecg_mean_reset(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums);
-void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column);
+// sums: (blocks, channels), int16_t where a block has 255 columns at most, else int32_t; all zero at first.
+void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int16_t *sums, const int8_t *column);
+void ecg_mean_push_wide_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column);
 // out, (channels): the mean of the window whose last column was pushed last.
-void ecg_mean_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out);
+void ecg_mean_s8(const ecg_mean_t *op, const int16_t *sums, int8_t *out);
+void ecg_mean_wide_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out);
 // The same of a window that was kept: columns, (length, channels). Sums are not needed.
 void ecg_mean_columns_s8(const ecg_mean_t *op, const int8_t *columns, size_t length, int8_t *out);
 
