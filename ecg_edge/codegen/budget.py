@@ -13,8 +13,8 @@ from ..graph.ir import Conv1D, Dense, DepthwiseConv1D
 from ..graph.ir import Table as TableOp
 from ..graph.plan import Plan
 from .image import Model
-from .memory import Memory
 from .target import PORTABLE, Target
+from .whole import make_memory
 
 # Flash of code, bytes. Source: ecg5 with TFLM 90b983c2b on a Cortex-M4 at -O2, linked without model, core and board:
 # 64 KB with reference kernels, 110 KB with CMSIS-NN and the default registrations of the resolver, printf included.
@@ -117,7 +117,7 @@ def model_flash_bytes(plan: Plan) -> int:
 
 def state_bytes(plan: Plan, target: Target = PORTABLE) -> int:
     """RAM of the generated engine on a 32-bit core."""
-    return Memory(plan, target).bytes
+    return make_memory(plan, target)[0].bytes
 
 
 def _core_ram(models: list[Model]) -> int:

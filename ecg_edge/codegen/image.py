@@ -14,12 +14,12 @@ from ..graph.ir import Graph
 from ..graph.plan import Plan, make_plan
 from ..graph.tflite import read_graph
 from . import ctext
-from .memory import Memory
 from .native import native_source
 from .selftest import Preparation, SelfTest, make_selftests
 from .target import PORTABLE, Target
 from .template import render
 from .tflm import Arena, arena, resolver_methods
+from .whole import make_memory
 
 ENGINES = {"tflm": 1, "native": 2}  # as the wire numbers them
 MakePreparation = Callable[[dict[str, Any]], Preparation]  # a manifest's prepare parameters -> the function
@@ -151,7 +151,7 @@ def native_context(plan: Plan | None, target: Target) -> dict[str, Any] | None:
     """What model.h.j2 is told of a plan."""
     if plan is None:
         return None
-    memory = Memory(plan, target)
+    memory, _ = make_memory(plan, target)
     return {"lines": memory.line_count, "bytes": memory.other_bytes, "streams": plan.streams}
 
 

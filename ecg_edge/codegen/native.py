@@ -35,10 +35,9 @@ from ..graph.ir import (
 from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep, label
 from . import constants, ctext
 from .kernels.layer import Layer
-from .memory import Member, Memory
 from .target import PORTABLE, Target
 from .template import render
-from .whole import whole_window
+from .whole import make_memory
 
 _SHARED = ("ecg_model.h", "ecg_ops.c", "ecg_ops.h", "ecg_quant.h", "ecg_status.h")
 
@@ -77,18 +76,13 @@ class _Source:
 
     def __init__(self, plan: Plan, target: Target) -> None:
         self.plan, self.target = plan, target
-        self.memory = Memory(plan, target)
+        self.memory, self.whole = make_memory(plan, target)
         self.constants: list[str] = []
         self.wrappers: dict[str, dict[str, str]] = {}  # out-of-line copies of kernels, for size
 
     def context(self, name: str, fs_hz: int) -> dict[str, Any]:
         """What the template is told."""
         plan, graph = self.plan, self.plan.graph
-        whole = whole_window(plan, self.memory, self.target)
-        if whole is not None:
-            for index in (0, 1):
-                declaration = f"ecg_wide_t whole{index}[{-(-whole.values // 4) * 4}]"
-                self.memory.members.append(Member(declaration, "columns of run()", 2 * whole.values + 8, "input"))
         sections = [self._section(index, section) for index, section in enumerate(plan.sections)]
         return {
             "version": __version__,
@@ -106,7 +100,7 @@ class _Source:
             "classes": math.prod(graph.output.shape),
             "sections": sections,
             "finish": self._finish(sections),
-            "whole": whole and [*whole.lines, *self._after_whole(whole.last)],
+            "whole": self.whole and [*self.whole.lines, *self._after_whole(self.whole.last)],
             "constants": list(dict.fromkeys(self.constants)),
             "wrappers": list(self.wrappers.values()),
             "members": self.memory.members,

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from ..graph.ir import Conv1D, DepthwiseConv1D
 from ..graph.plan import Keep, Plan, Step, Sum
-from .memory import Memory
+from .memory import Member, Memory
 from .target import Target
 
 
@@ -24,7 +24,19 @@ class Whole:
     last: str  # where the last layer's columns are, int8
 
 
-def whole_window(plan: Plan, memory: Memory, target: Target) -> Whole | None:
+def make_memory(plan: Plan, target: Target) -> tuple[Memory, Whole | None]:
+    """All memory of an engine, and how its run() takes a window whole, if it does."""
+    memory = Memory(plan, target)
+    whole = _whole_window(plan, memory, target)
+    if whole is not None:
+        count = -(-whole.values // 4) * 4
+        for index in (0, 1):
+            declaration = f"ecg_wide_t whole{index}[{count}]"
+            memory.members.append(Member(declaration, "columns of run()", 2 * count, plan.graph.ops[0].name))
+    return memory, whole
+
+
+def _whole_window(plan: Plan, memory: Memory, target: Target) -> Whole | None:
     """The statements, or None where the graph or the target goes column by column."""
     if target.kernels != "host" or len(plan.sections) != 1 or len(plan.graph.inputs) > 1:
         return None

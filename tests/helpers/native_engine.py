@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,19 +38,34 @@ class Model(ctypes.Structure):
     )
 
 
+def at_a_precipice(count: int, *, alignment: int = 1) -> NDArray[np.uint8]:
+    """Bytes behind which no page is: whoever reads or writes past them ends the process."""
+    size = -(-count // alignment) * alignment
+    pages = -(-size // mmap.PAGESIZE)
+    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)  # keeps the mapping alive
+    libc = ctypes.CDLL(None, use_errno=True)
+    last = ctypes.c_void_p(whole.ctypes.data + pages * mmap.PAGESIZE)
+    assert libc.mprotect(last, ctypes.c_size_t(mmap.PAGESIZE), 0) == 0
+    return whole[pages * mmap.PAGESIZE - size :][:count]
+
+
 class Engine:
-    """One compiled model and memory for it, filled with rubbish: nothing may depend on what scratch held before."""
+    """One compiled model and memory for it, filled with rubbish: nothing may depend on what scratch held before.
+
+    Scratch and windows end where the process' memory does.
+    """
 
     def __init__(self, library: ctypes.CDLL, name: str) -> None:
         self.model = Model.in_dll(library, f"ecg_model_{name}")
         self._library = library  # the descriptor lives in it
-        words = -(-self.model.scratch_bytes // 8)
-        self._memory = np.full(words + 2, 0xA5A5_A5A5_A5A5_A5A5, np.uint64)  # a word of fence on either side
-        self.scratch = self._memory[1:-1]
+        self._fence = at_a_precipice(self.model.scratch_bytes + 16, alignment=16)
+        self._fence[:] = 0xA5
+        self.scratch = self._fence[16:]
 
     def fences_stand(self) -> bool:
-        """Whether the words around scratch are as they were."""
-        return bool((self._memory[[0, -1]] == 0xA5A5_A5A5_A5A5_A5A5).all())
+        """Whether the bytes before scratch are as they were."""
+        return bool((self._fence[:16] == 0xA5).all())
 
     @property
     def streams(self) -> bool:
@@ -62,9 +78,12 @@ class Engine:
     def run(self, windows: NDArray[np.int8]) -> NDArray[np.int8]:
         """(n, length, leads) -> (n, classes)."""
         scores = np.zeros((len(windows), self.model.classes), np.int8)
-        windows = np.ascontiguousarray(windows)
-        for window, row in zip(windows, scores, strict=True):
+        window = at_a_precipice(windows[0].size)
+        row = at_a_precipice(self.model.classes)
+        for given, wanted in zip(windows, scores, strict=True):
+            window[:] = given.ravel().view(np.uint8)
             assert self.model.run(self.scratch.ctypes.data, window.ctypes.data, row.ctypes.data) == 0
+            wanted[:] = row.view(np.int8)
         return scores
 
     def push(self, columns: NDArray[np.int8]) -> Verdicts:
