@@ -58,7 +58,7 @@ def find_stairs(op: Conv1D | DepthwiseConv1D) -> Stairs | None:
     widest = max(int(s[-1] - s[0] + 2 / slope + 4) for s, slope in zip(steps, slopes, strict=True))
     coarse = max(0, widest.bit_length() - 16)
     bent = op.act_min < op.output_zero
-    for scale in _SCALES if coarse <= 16 else ():
+    for scale in _SCALES if coarse < 16 else ():
         bends = [1 << max(scale + min(int(shift), 0), 0) if bent else 0 for shift in op.shifts]
         flights = [
             _flight(found, slope, coarse, scale, bend) for found, slope, bend in zip(steps, slopes, bends, strict=True)
@@ -118,6 +118,7 @@ def _fit(steps: Ints, base: int, factors: tuple[int, int], coarse: int, scale: i
     levels = np.arange(1, len(steps) + 1, dtype=np.int64) << scale
     least = max(bend, int((levels - rise(steps)).max()))
     most = int((levels - 1 - rise(steps - 1)).min())
+    most = min(most, (len(steps) + 1 << scale) - 1 - int(rise(steps[-1:])[0]))  # nor one step too many at the top
     top = int(steps[-1]) - base
     if least > most or (top >> coarse) * low >= 1 << 32:
         return None

@@ -19,14 +19,13 @@ def matrix(name: str, op: Conv1D, *, opt: Opt, aligned: bool) -> Layer:
     stairs = find_stairs(op)
     if stairs is None:
         return _any(name, op)
-    weights, bias = rows(op), _biases(op, stairs)
+    weights, bias = rows(op), folded_bias(op)
     packed = bytearray()
     for first in range(0, len(weights), 4):
         four = weights[first : first + 4] + 128
-        packed += bias[first : first + 4].astype("<i4").tobytes()
         packed += _bytes(four.T if len(four) == 4 else four)
-        for flight in stairs.flights[first : first + 4]:
-            packed += _flight(stairs, flight)
+        for unit in range(first, first + len(four)):
+            packed += _flight(stairs, stairs.flights[unit], int(bias[unit]))
     return _layer("ecg_matrix", name, op, stairs, packed, f".depth = {weights.shape[1]},")
 
 
@@ -37,8 +36,8 @@ def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
     if stairs is None:
         return plain_depthwise(name, op)
     packed = bytearray()
-    for bias, weights, flight in zip(_biases(op, stairs), rows(op), stairs.flights, strict=True):
-        packed += np.array([bias, *weights], "<i4").tobytes() + _flight(stairs, flight)
+    for bias, weights, flight in zip(folded_bias(op), rows(op), stairs.flights, strict=True):
+        packed += weights.astype("<i4").tobytes() + _flight(stairs, flight, int(bias))
     return _layer("ecg_depthwise1", name, op, stairs, packed, f".taps = {taps}, .step = {op.dilation * out},")
 
 
@@ -69,16 +68,12 @@ def _any(name: str, op: Conv1D) -> Layer:
     return Layer("\n".join([table, units(name, op), descriptor]), "ecg_any_t", "ecg_matrix_any_s8", wide_out=True)
 
 
-def _biases(op: Conv1D | DepthwiseConv1D, stairs: Stairs) -> NDArray[np.int64]:
-    """(out,): what makes a sum begin at 0 where its stairs do."""
-    return folded_bias(op) - np.array([flight.base for flight in stairs.flights], np.int64)
-
-
-def _flight(stairs: Stairs, flight: Flight) -> bytes:
+def _flight(stairs: Stairs, flight: Flight, bias: int) -> bytes:
     """The numbers of one output."""
-    words = [flight.top, flight.high << 16 | flight.low, flight.addend]
+    begin, factors = bias - flight.base, flight.high << 16 | flight.low
+    words = [begin, flight.top, factors, flight.addend]
     if stairs.bent:
-        words += [-flight.base, flight.addend - flight.bend]
+        words = [begin, -flight.base, flight.addend, flight.bend, flight.top, factors]
     return np.array(words, np.int64).astype("<u4").tobytes()
 
 
