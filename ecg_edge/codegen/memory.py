@@ -242,10 +242,8 @@ class Memory:
         if tensor.name in self._vectors:
             return self._vectors[tensor.name]
         offset = 0
-        for index, source in enumerate(self.plan.graph.inputs):
-            if source.name == tensor.name and (
-                index or (len(self.plan.graph.inputs) > 1 and tensor.name not in self._kept)
-            ):
+        for source in self.plan.graph.inputs if len(self.plan.graph.inputs) > 1 else ():
+            if source.name == tensor.name:
                 return f"s->inputs + {offset}" if offset else "s->inputs"
             offset += math.prod(source.shape)
         if self.stand_in is not None:

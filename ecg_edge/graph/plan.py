@@ -224,6 +224,8 @@ class _Levels:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        # With several inputs there is no stream: all of them are in memory whole, as the caller gives them.
+        self._there = graph.inputs if len(graph.inputs) > 1 else ()
         self.of: dict[str, int] = {t.name: 0 if len(t.shape) == 2 else -1 for t in graph.inputs}
         self.kept: dict[str, Tensor] = {}  # tensors over time that are needed whole
         self.same: dict[str, Tensor] = {}  # a reshape's output -> what holds its numbers
@@ -247,7 +249,7 @@ class _Levels:
             return level
         level = max(self.of[t.name] + (len(t.shape) == 1) for t in sources)
         for source in over_time:
-            if self.of[source.name] < level and source not in self.graph.inputs[1:]:
+            if self.of[source.name] < level and source not in self._there:
                 self.keep(source)
         if level > 0 and self._late is None:
             self._late = op
@@ -256,7 +258,7 @@ class _Levels:
     def keep(self, tensor: Tensor) -> None:
         """It must be in memory whole; of a reshaped one, what holds its numbers."""
         tensor = self.root(tensor)
-        if tensor not in self.graph.inputs[1:] and len(tensor.shape) == 2:
+        if tensor not in self._there and len(tensor.shape) == 2:
             self.kept[tensor.name] = tensor
 
     def root(self, tensor: Tensor) -> Tensor:
