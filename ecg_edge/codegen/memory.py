@@ -150,8 +150,8 @@ class Memory:
     def _plan_line(self, step: AnyStep, line: Line) -> None:
         self._lines.append((step, line))
         if isinstance(step, Keep):
-            self._kept[line.source.name] = line
-        op = self.tensor_name(line.source) if isinstance(step, Keep) else step.op.name
+            self._kept[step.tensor.name] = line
+        op = self.tensor_name(step.tensor) if isinstance(step, Keep) else step.op.name
         if op == "input":
             op = self.plan.graph.ops[0].name
         channels = line.source.shape[1]

@@ -339,16 +339,20 @@ class _Source:
                 lines.append(f"section{index}(s);")
             elif sections[index]["flushes"]:
                 lines.append(f"flush{index}(s);")
-        if self.memory.place(self.plan.graph.output) != "scores":
-            lines.append(f"memcpy(scores, {self.memory.place(self.plan.graph.output)}, CLASSES);")
-        return [*lines, *self.memory.drops()]
+        return [*lines, *self._scores(), *self.memory.drops()]
 
     def _after_whole(self, columns: str) -> list[str]:
         """From the last layer's columns to the scores."""
         self.memory.stand_in = columns
         lines = [line for item in self.plan.program if isinstance(item, VectorStep) for line in self._vector(item.op)]
+        lines += self._scores()
         self.memory.stand_in = None
         return lines
+
+    def _scores(self) -> list[str]:
+        """The output to where the caller wants it, unless an op writes there."""
+        place = self.memory.place(self.plan.graph.output)
+        return [f"memcpy(scores, {place}, CLASSES);"] if place != "scores" else []
 
 
 def step_name(step: AnyStep) -> str:

@@ -42,7 +42,10 @@ def _whole_window(plan: Plan, memory: Memory, target: Target) -> Whole | None:
         return None
     steps = plan.sections[0].steps
     chain, last = steps[:-1], steps[-1]
-    if not chain or not isinstance(last, Sum | Keep) or (last.feeds[0].line and last.feeds[0].line.before):
+    if not chain or not isinstance(last, Sum | Keep):
+        return None
+    line = last.feeds[0].line
+    if line is not None and line.before + line.after:
         return None
     source = plan.graph.input
     for step in chain:

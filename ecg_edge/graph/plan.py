@@ -107,7 +107,8 @@ class Sum:
 class Keep:
     """Keeps the columns of a window, all of them."""
 
-    feeds: tuple[Feed, ...]  # one; its line is as long as the window
+    tensor: Tensor  # which; of a padded one, the feed's source is what it pads
+    feeds: tuple[Feed, ...]  # one; its line is as long as the tensor
 
     @property
     def output(self) -> Tensor | None:
@@ -282,8 +283,11 @@ def _overlap_obstacle(graph: Graph, hop: int) -> str | None:
     for op in graph.ops:
         if len(op.output.shape) != 2:
             continue
-        source = next(t for t in inputs_of(op) if len(t.shape) == 2)
-        step, strides = period[source.name], total[source.name]
+        sources = [t for t in inputs_of(op) if len(t.shape) == 2]
+        step, strides = period[sources[0].name], total[sources[0].name]
+        if any(period[t.name] != step for t in sources):  # column i of one is not of the time of column i of another
+            steps = ", ".join(str(period[t.name]) for t in sources)
+            return f"{label(op)} joins branches of several strides: a hop is {steps} columns there"
         if isinstance(op, Pad) or (isinstance(op, SlidingOp) and op.pad_before + op.pad_after):
             return f"{label(op)} pads the window's edges (SAME); a stream has no edge there, VALID does without"
         if constant_columns(op):
@@ -319,7 +323,7 @@ class _Program:
 
     def __init__(self, graph: Graph, levels: _Levels, periods: dict[str, int]) -> None:
         self._graph, self._levels, self._periods = graph, levels, periods
-        self._pads = {op.output.name: op for op in graph.ops if isinstance(op, Pad)}
+        self._pads: dict[str, Pad] = {}  # of the section in the making; those of earlier ones are kept, padded
 
     def build(self) -> tuple[Section | VectorStep, ...]:
         """All of it."""
@@ -341,6 +345,9 @@ class _Program:
 
     def _section(self, level: int) -> Section:
         levels = self._levels
+        self._pads = {
+            op.output.name: op for op in self._graph.ops if isinstance(op, Pad) and levels.of[op.output.name] == level
+        }
         steps: list[AnyStep] = []
         if level == 0:
             steps += self._sinks(self._graph.input)
@@ -366,7 +373,8 @@ class _Program:
         padded = tensor.name in self._pads
         keeps = tensor.name in self._levels.kept or (means and (padded or sum_bytes(period) * blocks > length))
         if keeps:
-            steps.append(Keep((self._feed(f"keep_{self._name(tensor)}", tensor, length, period, held=True),)))
+            feed = self._feed(f"keep_{self._name(tensor)}", tensor, length, period, held=True)
+            steps.append(Keep(tensor, (feed,)))
         else:
             steps += [Sum(op, (self._feed("", tensor, 1, 1),), blocks, period) for op in means]
         return steps

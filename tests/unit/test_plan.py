@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tflite_writer import Writer
 
 from ecg_edge.codegen.budget import state_bytes
 from ecg_edge.errors import GraphError
@@ -88,3 +89,11 @@ def test_a_graph_too_long_for_the_counters_is_refused() -> None:
 def test_the_state_of_the_benchmark_model_stays_below_the_prototypes_1360_bytes() -> None:
     assert state_bytes(make_plan(graph_of("bench_a"), hop=88)) < 1000
     assert state_bytes(make_plan(graph_of("bench_b"), hop=720)) < 1300
+
+
+def test_branches_of_several_strides_do_not_share_columns_between_windows() -> None:
+    net = Writer(seed=1)
+    x = net.input((1, 1, 16, 3))
+    joined = net.concat([net.pool(x, "MAX", 2, stride=2), net.pool(x, "MAX", 9)])  # 8 columns each
+    plan = make_plan(read_graph(net.finish(net.dense(net.mean(joined), 4)), name="joined"), hop=4)
+    assert plan.obstacle == "Concat concat1 joins branches of several strides: a hop is 2, 4 columns there"
