@@ -156,9 +156,16 @@ void ecg_mean_columns_s8(const ecg_mean_t *op, const int8_t *columns, size_t len
     for (size_t c = 0; c < op->channels; c += TOGETHER) {
         const size_t left = op->channels - c, count = left < TOGETHER ? left : TOGETHER;
         int32_t sums[TOGETHER] = {0};
-        for (size_t t = 0; t < length; t++) {
-            for (size_t i = 0; i < count; i++) {
-                sums[i] += columns[t * op->channels + c + i];
+        const int8_t *at = columns + c;
+        for (size_t t = 0; t < length; t++, at += op->channels) {
+            if (count == TOGETHER) {
+                for (size_t i = 0; i < TOGETHER; i++) {
+                    sums[i] += at[i];
+                }
+            } else {
+                for (size_t i = 0; i < count; i++) {
+                    sums[i] += at[i];
+                }
             }
         }
         for (size_t i = 0; i < count; i++) {

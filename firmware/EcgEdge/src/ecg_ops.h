@@ -20,9 +20,11 @@
 #if defined(__GNUC__)
 #define ECG_INLINE static inline __attribute__((always_inline))
 #define ECG_NOINLINE __attribute__((noinline))
+#define ECG_ASSUME(cond) ((cond) ? (void)0 : __builtin_unreachable())
 #else
 #define ECG_INLINE static inline
 #define ECG_NOINLINE
+#define ECG_ASSUME(cond) ((void)0)
 #endif
 
 // How a step of the generated code is declared; a profile wants each to stand alone.
@@ -116,6 +118,7 @@ ECG_INLINE int8_t *ecg_queue_place(ecg_line_t *line, int8_t *columns, const ecg_
 {
     if (line->next == columns + reach->bytes) {
         const size_t held = (size_t)(1 - line->due) * reach->column;
+        ECG_ASSUME(held < reach->bytes);    // or GCC warns of what it thinks is written behind the columns
         ecg_line_move(columns, line->next - held, held, reach->column % 4u == 0u);
         line->next = columns + held;
     }

@@ -104,11 +104,14 @@ ECG_INLINE void ecg_put_wide(ecg_wide_t *out, const int8_t *in, size_t n)
     }
 }
 
-// Clang keeps r7 for itself, GCC does without optimization: then these are plain C.
-#if defined(__OPTIMIZE__) && !defined(__clang__)
+// Clang keeps r7 for itself, GCC does without optimization, and for position-independent code it wants a register more: then
+// these are plain C. Where GCC keeps a frame pointer all the same (-fno-omit-frame-pointer), pass -DECG_HAS_R7=0.
+#if !defined(ECG_HAS_R7)
+#if defined(__OPTIMIZE__) && !defined(__clang__) && !defined(__PIC__)
 #define ECG_HAS_R7 1
 #else
 #define ECG_HAS_R7 0
+#endif
 #endif
 
 // Four words from p on, which must be aligned; p moves behind them.

@@ -115,7 +115,7 @@ typedef int32_t __attribute__((may_alias, aligned(2))) ecg_pair_t;
 #define ECG_SHIFT(v, by) _mm512_sra_epi32(v, _mm_cvtsi32_si128(by))
 #define ECG_BOUND(v, low, high) _mm512_min_epi32(_mm512_max_epi32(v, low), high)
 #define ECG_STORE_WIDE(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), _mm512_cvtepi32_epi16(v))
-#define ECG_STORE_BYTES(p, v) _mm_storeu_si128((__m128i *)(void *)(p), _mm512_cvtepi32_epi8(v))
+#define ECG_STORE_BYTES(p, v) _mm_storeu_si128((__m128i *)(void *)(p), _mm512_cvtsepi32_epi8(v))
 #define ECG_INTERLEAVE(a, b) \
     _mm256_set_m128i(_mm_unpackhi_epi8(ECG_BYTES(a), ECG_BYTES(b)), _mm_unpacklo_epi8(ECG_BYTES(a), ECG_BYTES(b)))
 #define ECG_BYTES(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
@@ -167,7 +167,10 @@ ECG_INLINE void ecg_finish_vector(const ecg_scale_t *op, size_t at, size_t count
     if (op->corrections != NULL) {
         value = ECG_SUBTRACT_UNLESS_NEGATIVE(value, ECG_LOAD(op->corrections + at), sum);
     }
-    value = ECG_BOUND(ECG_SHIFT(value, op->shift), ECG_SPREAD(op->min), ECG_SPREAD(op->max));
+    value = ECG_SHIFT(value, op->shift);
+    if (count < ECG_LANES || wide || op->min != INT8_MIN || op->max != INT8_MAX) {    // else the narrowing saturates
+        value = ECG_BOUND(value, ECG_SPREAD(op->min), ECG_SPREAD(op->max));
+    }
     if (count < ECG_LANES) {
         int32_t values[ECG_LANES];
         ECG_STORE(values, value);
@@ -256,12 +259,64 @@ ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int16_t *in, void *o
 #define ECG_PAIRS_OF(sum, w, p) (sum) = ECG_PAIRS(sum, w, ECG_SPREAD(ecg_pair(p)))
 #endif
 
+#if defined(__AVX512VL__) && defined(__AVX512VNNI__) && defined(__GNUC__)
+#define ECG_HAS_HALVES 1
+// The same of the last eight outputs, fused: half a vector each, and two columns share one when they are finished.
+ECG_INLINE void ecg_matrix_half(const ecg_matrix_t *op, const int16_t *in, size_t step, size_t at, char *out, bool wide)
+{
+    const ecg_scale_t *const scale = &op->scale;
+    const size_t bytes = scale->out * (wide ? sizeof(int16_t) : sizeof(int8_t));
+    const int16_t *w = op->weights + at / ECG_BLOCK * op->depth * ECG_BLOCK + at % ECG_BLOCK * 2u;
+    const __m512i m = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)(scale->multipliers + at)));
+    const __m512i add = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)(scale->addends + at)));
+    __m256i s[8];
+    ECG_UNROLL
+    for (size_t t = 0; t < 8u; t++) {
+        s[t] = _mm256_loadu_si256((const __m256i *)(const void *)(scale->bias + at));
+    }
+    for (size_t i = 0; i < op->depth; i += 2u, w += 2u * ECG_BLOCK) {
+        const __m256i pairs = _mm256_loadu_si256((const __m256i *)(const void *)w);
+        ECG_UNROLL
+        for (size_t t = 0; t < 8u; t++) {
+            __asm__("vpdpwssd %2%{1to8%}, %1, %0"
+                    : "+v"(s[t]) : "v"(pairs), "m"(*(const ecg_pair_t *)(const void *)(in + t * step + i)));
+        }
+    }
+    ECG_UNROLL
+    for (size_t t = 0; t < 8u; t += 2u, out += 2u * bytes) {
+        const __m512i sum = _mm512_inserti64x4(_mm512_castsi256_si512(s[t]), s[t + 1u], 1);
+        const __m512i even = _mm512_mul_epi32(sum, m), odd = _mm512_mul_epi32(ECG_UPPER(sum), ECG_UPPER(m));
+        __m512i value = _mm512_add_epi32(ECG_MIX(ECG_UPPER(even), odd), add);
+        if (scale->corrections != NULL) {
+            const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(scale->corrections + at));
+            value = ECG_SUBTRACT_UNLESS_NEGATIVE(value, _mm512_broadcast_i64x4(half), sum);
+        }
+        value = ECG_BOUND(ECG_SHIFT(value, scale->shift), ECG_SPREAD(scale->min), ECG_SPREAD(scale->max));
+        if (wide) {
+            const __m256i narrow = _mm512_cvtepi32_epi16(value);
+            _mm_storeu_si128((__m128i *)(void *)(out + 2u * at), _mm256_castsi256_si128(narrow));
+            _mm_storeu_si128((__m128i *)(void *)(out + 2u * at + bytes), _mm256_extracti128_si256(narrow, 1));
+        } else {
+            const __m128i narrow = _mm512_cvtepi32_epi8(value);
+            _mm_storel_epi64((__m128i *)(void *)(out + at), narrow);
+            _mm_storel_epi64((__m128i *)(void *)(out + at + bytes), _mm_unpackhi_epi64(narrow, narrow));
+        }
+    }
+}
+#endif
+
 // Eight columns, `step` values apart: each weight that is loaded serves them all.
 ECG_INLINE void ecg_matrix_together(const ecg_matrix_t *op, const int16_t *in, size_t step, void *out, bool wide)
 {
     const size_t bytes = op->scale.out * (wide ? sizeof(int16_t) : sizeof(int8_t));
     for (size_t at = 0; at < op->scale.out; at += ECG_LANES) {
         const size_t left = op->scale.out - at, count = left < ECG_LANES ? left : ECG_LANES;
+#if defined(ECG_HAS_HALVES)
+        if (left == 8u && op->scale.fused) {
+            ecg_matrix_half(op, in, step, at, (char *)out, wide);
+            return;
+        }
+#endif
         const int16_t *w = op->weights + at / ECG_BLOCK * op->depth * ECG_BLOCK + at % ECG_BLOCK * 2u;
         ecg_vector_t s[8];
         ECG_UNROLL
