@@ -102,7 +102,7 @@ class _Source:
             "finish": self._finish(sections),
             "whole": self.whole and [*self.whole.lines, *self._after_whole(self.whole.last)],
             "constants": list(dict.fromkeys(self.constants)),
-            "wrappers": list(self.wrappers.values()),
+            "wrappers": list(self.wrappers.values()) if plan.streams or not self.whole else [],
             "members": self.memory.members,
             "fills_wide": self.memory.pads_wide(),
             "resets": self.memory.resets(),
