@@ -32,7 +32,8 @@ from ..graph.ir import (
     Tanh,
     Tensor,
 )
-from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep, label
+from ..graph.limits import label
+from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep
 from . import constants, ctext
 from .kernels.layer import Layer
 from .target import PORTABLE, Target

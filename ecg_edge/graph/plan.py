@@ -20,14 +20,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import GraphError
 from .ir import (
-    AveragePool1D,
     Constant,
     Conv1D,
     DepthwiseConv1D,
     Graph,
-    MaxPool1D,
     Mean,
     Op,
     Pad,
@@ -38,9 +35,8 @@ from .ir import (
 from .ir import (
     Line as SlidingOp,
 )
+from .limits import check_limits, label, span_of, vector_operands
 from .queues import queue_columns
-
-LIMIT = 32767  # columns of a line, channels: what int16_t counts hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +160,9 @@ def make_plan(graph: Graph, *, hop: int) -> Plan:
         hop: columns from one window to the next in a stream; 1 to the graph's length.
 
     Raises:
-        GraphError: a size is beyond the engine's counters.
+        GraphError: a size is beyond the engine's counters, or an operand of no kind that it reads.
     """
-    for op in graph.ops:
-        if max(op.output.shape + op.input.shape) > LIMIT:
-            raise GraphError(
-                f"{graph.name}: {label(op)} has {op.input.shape} -> {op.output.shape}; at most {LIMIT} a dimension"
-            )
-    for op in graph.ops:
-        _check_operands(graph, op)
+    check_limits(graph)
     levels = _Levels(graph)
     obstacle = levels.obstacle()
     abuts = hop == graph.input.shape[0]
@@ -183,21 +173,6 @@ def make_plan(graph: Graph, *, hop: int) -> Plan:
     return Plan(graph, hop, program, same, overlaps, obstacle if abuts else overlap_obstacle)
 
 
-def _check_operands(graph: Graph, op: Op) -> None:
-    """Columns come from columns; a constant counts for every column alike, or has one for each."""
-    shape = op.output.shape
-    if len(shape) == 2 and not isinstance(op, Reshape) and all(len(t.shape) == 1 for t in inputs_of(op)):
-        raise GraphError(
-            f"{graph.name}: {label(op)} makes columns of vectors; the native engine needs columns to go by"
-        )
-    for operand in vector_operands(op):
-        if isinstance(operand, Constant) and math.prod(operand.shape) not in (shape[-1], math.prod(shape)):
-            raise GraphError(
-                f"{graph.name}: {label(op)} reads a constant of shape {operand.shape}; "
-                f"the native engine takes ({shape[-1]},) or {shape}"
-            )
-
-
 def constant_columns(op: Op) -> bool:
     """Whether an op over time reads a constant that has a column for each of the signal's."""
     size = math.prod(op.output.shape)
@@ -205,19 +180,6 @@ def constant_columns(op: Op) -> bool:
         isinstance(operand, Constant) and math.prod(operand.shape) == size and op.output.shape[0] > 1
         for operand in vector_operands(op)
     )
-
-
-def label(op: Op) -> str:
-    """How errors call an op."""
-    return f"{type(op).__name__} {op.name}"
-
-
-def span_of(op: SlidingOp) -> int:
-    """Columns from an op's first tap to its last."""
-    if isinstance(op, MaxPool1D | AveragePool1D):
-        return op.pool
-    taps = op.weights.shape[1] if isinstance(op, Conv1D) else op.weights.shape[0]
-    return (int(taps) - 1) * op.dilation + 1
 
 
 class _Levels:
@@ -418,12 +380,3 @@ class _Program:
 def sum_bytes(columns: int) -> int:
     """Of the sum of so many int8: what ecg_mean_push_s8() or ecg_mean_push_wide_s8() takes."""
     return 2 if columns * 128 < 1 << 15 else 4
-
-
-def vector_operands(op: Op) -> tuple[Tensor | Constant, ...]:
-    """Operands of an elementwise op that are not columns of a stream: vectors, and constants."""
-    return tuple(
-        operand
-        for operand in (getattr(op, "input", None), getattr(op, "other", None))
-        if isinstance(operand, Constant) or (isinstance(operand, Tensor) and len(operand.shape) == 1)
-    )

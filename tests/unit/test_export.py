@@ -140,7 +140,7 @@ def test_a_model_that_the_native_engine_refuses_is_told_why_and_tflm_still_expor
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_bundle(tmp_path / "bundles", "residual")
-    monkeypatch.setattr("ecg_edge.graph.plan.LIMIT", 20)
+    monkeypatch.setattr("ecg_edge.graph.limits.COLUMNS", 20)
     with pytest.raises(GraphError, match=r"Conv1D conv1 has .* at most 20 a dimension"):
         export(made, tmp_path / "out")
     report = export(made, tmp_path / "out", engine="tflm")

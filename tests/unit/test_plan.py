@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tflite_writer import Writer
+from tflite_writer import Node, Writer
 
 from ecg_edge.codegen.budget import state_bytes
 from ecg_edge.errors import GraphError
@@ -97,3 +98,25 @@ def test_branches_of_several_strides_do_not_share_columns_between_windows() -> N
     joined = net.concat([net.pool(x, "MAX", 2, stride=2), net.pool(x, "MAX", 9)])  # 8 columns each
     plan = make_plan(read_graph(net.finish(net.dense(net.mean(joined), 4)), name="joined"), hop=4)
     assert plan.obstacle == "Concat concat1 joins branches of several strides: a hop is 2, 4 columns there"
+
+
+def signal(net: Writer, length: int, leads: int = 1) -> Node:
+    return net.input((1, 1, length, leads))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda net: net.dense(net.conv(signal(net, 1100), 64, 3), 2), "Dense dense1 reads 70272 values"),
+        (lambda net: net.conv(net.conv(signal(net, 1100), 64, 3), 2, 1098), "Conv1D conv2 reads 70272 values"),
+        (lambda net: net.mean(net.conv(signal(net, 30000), 3, 3, dilation=20000, same=True)), "over 40001 columns"),
+        (lambda net: net.dense(net.unary("SOFTMAX", net.dense(signal(net, 9), 600)), 3), "softmax1 has 600 values"),
+        (lambda net: net.dense(signal(net, 40), 300), "has 300 classes"),
+        (lambda net: net.dense(net.mean(signal(net, 40, 300)), 3), "has 300 leads"),
+    ],
+)
+def test_a_graph_beyond_the_engines_counters_is_refused(make: Callable[[Writer], Node], message: str) -> None:
+    net = Writer(seed=1)
+    graph = read_graph(net.finish(make(net)), name="large")
+    with pytest.raises(GraphError, match=message):
+        make_plan(graph, hop=graph.input.shape[0])
