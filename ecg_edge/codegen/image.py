@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import __version__
 from ..bundle import Bundle
-from ..errors import BundleError, GraphError, UnsupportedOpError
+from ..errors import BundleError, GraphError
 from ..graph.check import check
 from ..graph.ir import Graph
 from ..graph.plan import Plan, make_plan
@@ -62,8 +62,6 @@ def read_model(bundle: Bundle) -> Model:
     plan, refusal = None, ""
     try:
         plan = make_plan(graph, hop=manifest.hop)
-    except UnsupportedOpError as error:
-        refusal = str(error)
     except GraphError as error:
         refusal = str(error)
     return Model(bundle, data, graph, plan, refusal, arena(graph, manifest))

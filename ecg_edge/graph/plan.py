@@ -166,11 +166,13 @@ def make_plan(graph: Graph, *, hop: int) -> Plan:
     levels = _Levels(graph)
     obstacle = levels.obstacle()
     abuts = hop == graph.input.shape[0]
-    overlap_obstacle = obstacle or _overlap_obstacle(graph, hop)
-    overlaps = not abuts and overlap_obstacle is None
-    program = _Program(graph, levels, _periods(graph, hop) if overlaps else {}).build()
+    periods: dict[str, int] = {}
+    if not abuts and obstacle is None:
+        found = _periods(graph, hop)
+        periods, obstacle = ({}, found) if isinstance(found, str) else (found, None)
+    program = _Program(graph, levels, periods).build()
     same = {name: levels.root(tensor) for name, tensor in levels.same.items()}
-    return Plan(graph, hop, program, same, overlaps, obstacle if abuts else overlap_obstacle)
+    return Plan(graph, hop, program, same, bool(periods), obstacle)
 
 
 def constant_columns(op: Op) -> bool:
@@ -239,11 +241,11 @@ class _Levels:
         return None
 
 
-def _overlap_obstacle(graph: Graph, hop: int) -> str | None:
-    """Why overlapping windows cannot share columns; names the op."""
+def _periods(graph: Graph, hop: int) -> dict[str, int] | str:
+    """Columns a hop of every tensor over time; or why overlapping windows cannot share them, which names the op."""
     period, total = {graph.input.name: hop}, {graph.input.name: 1}
     for op in graph.ops:
-        if len(op.output.shape) != 2:
+        if len(op.output.shape) != 2 or isinstance(op, Reshape):  # only whole windows are reshaped
             continue
         sources = [t for t in inputs_of(op) if len(t.shape) == 2]
         step, strides = period[sources[0].name], total[sources[0].name]
@@ -266,17 +268,6 @@ def _overlap_obstacle(graph: Graph, hop: int) -> str | None:
             else:
                 step //= op.stride
         period[op.output.name], total[op.output.name] = step, strides
-    return None
-
-
-def _periods(graph: Graph, hop: int) -> dict[str, int]:
-    """Columns a hop of every tensor over time; the hop is known to fit."""
-    period = {graph.input.name: hop}
-    for op in graph.ops:
-        if len(op.output.shape) == 2:
-            source = next(t for t in inputs_of(op) if len(t.shape) == 2)
-            stride = op.stride if isinstance(op, SlidingOp) else 1
-            period[op.output.name] = 1 if op.output.shape[0] == 1 else period[source.name] // stride
     return period
 
 

@@ -193,6 +193,11 @@ def dense_then_columns(net: Writer) -> Node:
     return end(net, net.conv(net.reshape(x, (1, 1, 8, 3)), 5, 3, same=True))
 
 
+def dense_then_columns_averaged(net: Writer) -> Node:
+    x = net.dense(net.conv(signal(net, 16, 2), 3, 3), 24, activation="RELU", zero=-128)
+    return end(net, net.reshape(x, (1, 1, 8, 3)))
+
+
 def dense_then_columns_beside_others(net: Writer) -> Node:
     x = net.conv(signal(net, 16, 2), 3, 3, same=True)
     back = net.reshape(net.dense(x, 48, scale=x.scale, zero=x.zero), (1, 1, 16, 3))
