@@ -40,14 +40,6 @@ class Output:
     after: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """How one feed gets its columns."""
-
-    element: str  # C type
-    put_many: str  # copies n columns of channels each to the line's next place
-
-
 @dataclass(slots=True)
 class _Pool:
     """Columns on their way from one step to the next; each place serves again once it was read."""
@@ -263,14 +255,10 @@ class Memory:
                 if feed.source.name == tensor.name:
                     yield step, feed
 
-    def reader(self, step: AnyStep, feed: Feed) -> Reader:
-        """How a line gets many columns at once."""
-        assert feed.line is not None
-        wide = self._is_wide(step)
-        place = f"s->{feed.line.name}.next"
-        if wide:
-            return Reader("ecg_wide_t", f"ecg_put_wide((ecg_wide_t *)(void *){place}, ")
-        return Reader("int8_t", f"memcpy({place}, ")
+    def put_many(self, step: AnyStep, line: Line) -> str:
+        """The beginning of a call that copies columns, many at once, to the line's next place."""
+        place = f"s->{line.name}.next"
+        return f"ecg_put_wide((ecg_wide_t *)(void *){place}, " if self._is_wide(step) else f"memcpy({place}, "
 
     def puts(self, step: AnyStep, feed: Feed, column: str) -> list[str]:
         """Statements that give a reader a column that lies at `column`, int8."""

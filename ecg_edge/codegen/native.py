@@ -108,7 +108,6 @@ class _Source:
             "fills_wide": self.memory.pads_wide(),
             "resets": self.memory.resets(),
             "more_inputs": len(graph.inputs) > 1,
-            "first_input": math.prod(graph.input.shape),
             "streams": plan.streams,
             "overlaps": plan.overlaps,
         }
@@ -153,8 +152,7 @@ class _Source:
         line = section.steps[0].feeds[0].line
         if index or not chain or line is None or line.stride > line.span:
             return None
-        first = self.memory.reader(section.steps[0], section.steps[0].feeds[0])
-        return {"line": line.name, "put": first.put_many}
+        return {"line": line.name, "put": self.memory.put_many(section.steps[0], line)}
 
     def _source(self, index: int, section: Section, source: Tensor) -> dict[str, Any]:
         puts = [
@@ -198,7 +196,6 @@ class _Source:
         return {
             "name": name,
             "comment": _comment(step),
-            "waits": bool(lines),
             "line": lines[0].name if lines and not several else None,
             "queues": [line.name for line in lines] if several else [],
             "drops": not isinstance(step, Keep),
