@@ -108,7 +108,7 @@ typedef int32_t __attribute__((may_alias, aligned(2))) ecg_pair_t;
 #endif
 #define ECG_WIDEN_BYTES(v) _mm512_cvtepi8_epi16(v)
 #define ECG_ADD(a, b) _mm512_add_epi32(a, b)
-#define ECG_SUBTRACT_UNLESS_NEGATIVE(a, b, sign) _mm512_sub_epi32(a, _mm512_and_si512(b, _mm512_srai_epi32(sign, 31)))
+#define ECG_SUBTRACT_IF_NEGATIVE(a, b, sign) _mm512_sub_epi32(a, _mm512_and_si512(b, _mm512_srai_epi32(sign, 31)))
 #define ECG_MULTIPLY_EVEN(a, b) _mm512_mul_epi32(a, b)
 #define ECG_UPPER(v) _mm512_srli_epi64(v, 32)
 #define ECG_MIX(even, odd) _mm512_mask_blend_epi32(0xAAAA, even, odd)
@@ -128,7 +128,7 @@ typedef __m256i ecg_vector_t;
 #define ECG_PAIRS(sum, x, w) _mm256_add_epi32(sum, _mm256_madd_epi16(x, w))
 #define ECG_WIDEN_BYTES(v) _mm256_cvtepi8_epi16(v)
 #define ECG_ADD(a, b) _mm256_add_epi32(a, b)
-#define ECG_SUBTRACT_UNLESS_NEGATIVE(a, b, sign) _mm256_sub_epi32(a, _mm256_and_si256(b, _mm256_srai_epi32(sign, 31)))
+#define ECG_SUBTRACT_IF_NEGATIVE(a, b, sign) _mm256_sub_epi32(a, _mm256_and_si256(b, _mm256_srai_epi32(sign, 31)))
 #define ECG_MULTIPLY_EVEN(a, b) _mm256_mul_epi32(a, b)
 #define ECG_UPPER(v) _mm256_srli_epi64(v, 32)
 #define ECG_MIX(even, odd) _mm256_blend_epi32(even, odd, 0xAA)
@@ -165,7 +165,7 @@ ECG_INLINE void ecg_finish_vector(const ecg_scale_t *op, size_t at, size_t count
     const ecg_vector_t even = ECG_MULTIPLY_EVEN(sum, m), odd = ECG_MULTIPLY_EVEN(ECG_UPPER(sum), ECG_UPPER(m));
     ecg_vector_t value = ECG_ADD(ECG_MIX(ECG_UPPER(even), odd), ECG_LOAD(op->addends + at));
     if (op->corrections != NULL) {
-        value = ECG_SUBTRACT_UNLESS_NEGATIVE(value, ECG_LOAD(op->corrections + at), sum);
+        value = ECG_SUBTRACT_IF_NEGATIVE(value, ECG_LOAD(op->corrections + at), sum);
     }
     value = ECG_SHIFT(value, op->shift);
     if (count < ECG_LANES || wide || op->min != INT8_MIN || op->max != INT8_MAX) {    // else the narrowing saturates
@@ -289,7 +289,7 @@ ECG_INLINE void ecg_matrix_half(const ecg_matrix_t *op, const int16_t *in, size_
         __m512i value = _mm512_add_epi32(ECG_MIX(ECG_UPPER(even), odd), add);
         if (scale->corrections != NULL) {
             const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(scale->corrections + at));
-            value = ECG_SUBTRACT_UNLESS_NEGATIVE(value, _mm512_broadcast_i64x4(half), sum);
+            value = ECG_SUBTRACT_IF_NEGATIVE(value, _mm512_broadcast_i64x4(half), sum);
         }
         value = ECG_BOUND(ECG_SHIFT(value, scale->shift), ECG_SPREAD(scale->min), ECG_SPREAD(scale->max));
         if (wide) {
