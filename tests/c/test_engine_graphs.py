@@ -257,6 +257,18 @@ def odd_depths(net: Writer) -> Node:
     return end(net, net.conv(net.conv(x, 5, 3, dilation=2), 33, 3, dilation=1, same=True))
 
 
+def halves_of_sixteen(net: Writer) -> Node:
+    """Outputs of which eight are left, in each way that a host finishes them."""
+    x = net.conv(net.conv(signal(net, 90, 3), 8, 3, activation="RELU", zero=-128), 24, 3, same=True, stride=2, zero=6)
+    return end(net, net.conv(net.conv(x, 40, 1, activation="RELU6"), 8, 5))
+
+
+def branches_of_several_delays(net: Writer) -> Node:
+    """10 columns each, one of them two columns later."""
+    x = signal(net, 41, 3)
+    return end(net, net.binary("ADD", net.conv(x, 5, 5, stride=4), net.conv(net.conv(x, 5, 2), 5, 1, stride=4)))
+
+
 def depthwise_of_all_widths(net: Writer) -> Node:
     x = net.depthwise(signal(net, 60, 3), 5, multiplier=3, stride=2, same=True)
     x = net.depthwise(net.conv(x, 33, 1), 3, dilation=4, same=True, zero=5)

@@ -259,7 +259,7 @@ ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int16_t *in, void *o
 #define ECG_PAIRS_OF(sum, w, p) (sum) = ECG_PAIRS(sum, w, ECG_SPREAD(ecg_pair(p)))
 #endif
 
-#if defined(__AVX512VL__) && defined(__AVX512VNNI__) && defined(__GNUC__)
+#if defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512VNNI__) && defined(__GNUC__)
 #define ECG_HAS_HALVES 1
 // The same of the last eight outputs, fused: half a vector each, and two columns share one when they are finished.
 ECG_INLINE void ecg_matrix_half(const ecg_matrix_t *op, const int16_t *in, size_t step, size_t at, char *out, bool wide)
