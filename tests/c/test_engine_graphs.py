@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from native_engine import Engine, expected_stream
 from random_tflite import random_inputs
 from tflite_writer import Node, Writer
 
+from ecg_edge.codegen.bare import bare_files
 from ecg_edge.codegen.target import Target
 from ecg_edge.graph.interpret import run
 from ecg_edge.graph.ir import Graph
@@ -337,3 +340,24 @@ def test_a_graph_made_to_break_it_answers_as_the_interpreter(
             wanted = [(at, np.ravel(scores).tolist()) for at, scores in expected_stream(graph, columns, hop=hop)]
             assert engine.push(columns) == wanted, hop
         assert engine.fences_stand()
+
+
+@pytest.mark.parametrize("core", TARGETS)
+def test_the_scratch_that_a_header_promises_holds_the_state_of_many_narrow_layers(
+    core: str, build_library: Callable[..., ctypes.CDLL], tmp_path: Path
+) -> None:
+    """A line's head is aligned to 8 bytes on this machine; columns between two heads are odd words."""
+    net = Writer(seed=1)
+    x = net.input((1, 1, 60, 1))
+    for _ in range(9):
+        x = net.conv(x, 1, 3)
+    plan = make_plan(read_graph(net.finish(net.dense(net.mean(x), 4)), name="narrow"), hop=60)
+    for name, text in bare_files(plan, name="narrow", fs_hz=250, target=TARGETS[core][0]).items():
+        (tmp_path / name).write_text(text)
+    promise = (
+        '#include "ecg_model_narrow.h"\n#include "ecg_ops.h"\nconst size_t promised = ECG_MODEL_NARROW_SCRATCH_BYTES;\n'
+    )
+    (tmp_path / "promise.c").write_text(promise)
+    library = build_library(*sorted(tmp_path.glob("*.c")), include=tmp_path)
+    promised = ctypes.c_size_t.in_dll(library, "promised").value
+    assert Engine(library, "narrow").model.scratch_bytes <= promised

@@ -19,8 +19,10 @@ extern const ecg_model_t ecg_model_ecg5;
 // Scratch of the engine chosen, and of a window if that engine takes windows whole.
 #if ECG_USE_NATIVE
 #define ECG_MODEL_ECG5_WINDOW_BYTES 1u
-// 5 lines, 2116 bytes of columns and sums, a pointer's worth for the struct's end.
-#define ECG_MODEL_ECG5_SCRATCH_BYTES (5u * sizeof(ecg_line_t) + 2116u + sizeof(void *))
+// 5 lines, 2116 bytes of columns and sums, a pointer's worth for the struct's end;
+// 64-bit compilers fill up to a pointer's alignment before each line.
+#define ECG_MODEL_ECG5_SCRATCH_BYTES (5u * (sizeof(ecg_line_t) + (sizeof(void *) > 4u ? 4u : 0u)) \
+    + 2116u + sizeof(void *))
 #else
 #define ECG_MODEL_ECG5_WINDOW_BYTES 1024u
 // A pointer before the arena, both in whole alignments.
