@@ -39,7 +39,7 @@ def climbed(op: Conv1D | DepthwiseConv1D, stairs: Stairs, unit: int, sums: NDArr
     assert fine.max() < 1 << 32
     assert 0 <= value.min() <= value.max() < 1 << 32
     assert max(flight.high, flight.low) < 1 << 16
-    return op.act_min + (value >> stairs.scale)
+    return np.asarray(op.act_min + (value >> stairs.scale), np.int64)
 
 
 def assert_same(op: Conv1D | DepthwiseConv1D, stairs: Stairs) -> None:
