@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -57,7 +58,10 @@ def test_scratch_bytes_of_the_header_are_those_of_the_descriptor(exported: Path,
     compiled([*sorted(exported.glob("*.c")), MAIN], exported, tmp_path / "image")
     needed = [int(line.split()[2]) for line in boot(tmp_path / "image")[1]]
     said = [int(line.split()[4]) for line in boot(tmp_path / "image")[1]]
-    assert max(needed) <= said[0] <= max(needed) + 8
+    headers = "".join(path.read_text() for path in exported.glob("ecg_model_*.h"))
+    lines = max(int(count) for count in re.findall(r"// (\d+) lines,", headers))
+    # A 64-bit compiler may fill up 4 bytes before each line, and to a pointer's alignment at the end.
+    assert max(needed) <= said[0] <= max(needed) + 8 + 4 * lines
 
 
 def test_a_wrong_weight_fails_the_self_test(exported: Path, tmp_path: Path) -> None:
