@@ -255,24 +255,24 @@ class Memory:
                 if feed.source.name == tensor.name:
                     yield step, feed
 
+    def _next(self, step: AnyStep, line: Line) -> str:
+        """Where a line's next column goes, as a pointer of its columns' type."""
+        if len(step.feeds) > 1:
+            return f"ecg_queue_place(&s->{line.name}, s->{line.name}_columns, &{line.name}_reach)"
+        place = f"s->{line.name}.next"
+        return f"(ecg_wide_t *)(void *){place}" if self._is_wide(step) else place
+
     def put_many(self, step: AnyStep, line: Line) -> str:
         """The beginning of a call that copies columns, many at once, to the line's next place."""
-        place = f"s->{line.name}.next"
-        return f"ecg_put_wide((ecg_wide_t *)(void *){place}, " if self._is_wide(step) else f"memcpy({place}, "
+        return f"{'ecg_put_wide' if self._is_wide(step) else 'memcpy'}({self._next(step, line)}, "
 
     def puts(self, step: AnyStep, feed: Feed, column: str) -> list[str]:
         """Statements that give a reader a column that lies at `column`, int8."""
-        count, line = feed.source.shape[1], feed.line
         wide = self._is_wide(step)
-        if line is None:
-            place = self._columns[(feed.source.name, wide)]
-        elif len(step.feeds) > 1:
-            place = f"ecg_queue_place(&s->{line.name}, s->{line.name}_columns, &{line.name}_reach)"
-        else:
-            place = f"(ecg_wide_t *)(void *)s->{line.name}.next" if wide else f"s->{line.name}.next"
+        place = self._next(step, feed.line) if feed.line is not None else self._columns[(feed.source.name, wide)]
         if place == column:
             return []
-        return [f"ecg_put_wide({place}, {column}, {count}u);" if wide else f"memcpy({place}, {column}, {count}u);"]
+        return [f"{'ecg_put_wide' if wide else 'memcpy'}({place}, {column}, {feed.source.shape[1]}u);"]
 
     def input(self, step: AnyStep, feed: Feed) -> str:
         """Where a step finds the columns that are due."""
@@ -299,15 +299,8 @@ class Memory:
 
     def pad(self, step: AnyStep, feed: Feed, value: int) -> str:
         """Statement that puts a column of padding into a line."""
-        line = feed.line
-        assert line is not None
-        count = line.source.shape[1]
-        if line.queue and not isinstance(step, Keep):
-            place = f"ecg_queue_place(&s->{line.name}, s->{line.name}_columns, &{line.name}_reach)"
-            return f"memset({place}, {value}, {count}u);"
-        if self._is_wide(step):
-            return f"fill_wide((ecg_wide_t *)(void *)s->{line.name}.next, {value}, {count}u);"
-        return f"memset(s->{line.name}.next, {value}, {count}u);"
+        assert feed.line is not None
+        return self._fill(step, self._next(step, feed.line), value, feed.line.source.shape[1])
 
     def _fill(self, step: AnyStep, place: str, value: int, count: int) -> str:
         if self._is_wide(step):
