@@ -125,9 +125,9 @@ def measure_host(
         EcgEdgeError: the native engine cannot be made.
     """
     native = HostEngine(subject, cache=cache)
-    calls: dict[str, Callable[[], object]] = {"native": native.prepared(flat(given)[-1])}
-    equal = {"native": bool(np.array_equal(native.run(flat(given)), expected))}
-    native.prepared(flat(given)[-1])
+    rows_in = flat(given)
+    equal = {"native": bool(np.array_equal(native.run(rows_in), expected))}
+    calls: dict[str, Callable[[], object]] = {"native": native.prepared(rows_in[-1])}
     skipped = []
     makers: dict[str, Callable[[bytes], LiteBackend | TflmBackend]] = {"litert": litert_backend, "tflm": TflmBackend}
     for name, make in makers.items():
