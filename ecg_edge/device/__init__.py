@@ -2,8 +2,9 @@
 
 from ecg_edge.device.client import Device, engine_name
 from ecg_edge.device.exchange import Answer
+from ecg_edge.device.faults import Faults, FaultyLink, LimitedLink
 from ecg_edge.device.frame import Frame, FrameReader, FrameType, SampleFlag, encode_frame
-from ecg_edge.device.link import FakeLink, Faults, FaultyLink, Link, SerialLink, VirtualClock
+from ecg_edge.device.link import FakeLink, Link, SerialLink, VirtualClock
 from ecg_edge.device.messages import Hello, SelfTest, Stats
 from ecg_edge.device.session import Counters, Patience
 
@@ -18,6 +19,7 @@ __all__ = [
     "FrameReader",
     "FrameType",
     "Hello",
+    "LimitedLink",
     "Link",
     "Patience",
     "SampleFlag",

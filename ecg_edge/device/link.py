@@ -1,4 +1,4 @@
-"""Byte lines to a device: any pyserial URL, an in-memory one, and one that damages what it carries.
+"""Byte lines to a device: any pyserial URL, and an in-memory one.
 
 Layer: device; imports errors. The one door to `serial`. Time comes from outside, so that tests run on a virtual clock.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import random
 import select
 import socket
 import time
@@ -238,89 +237,3 @@ class FakeLink:
     def _check_open(self) -> None:
         if self._closed:
             raise LinkError(f"{self.name}: the link is closed")
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """How badly a FaultyLink behaves, each way. Rates are per byte but for `lose` and `delay`: per read and write."""
-
-    drop: float = 0.0  # a byte vanishes
-    flip: float = 0.0  # a byte becomes another
-    double: float = 0.0  # a byte comes twice
-    noise: float = 0.0  # a random byte is put in before a byte
-    lose: float = 0.0  # all bytes of one write, or of one read, vanish
-    delay: float = 0.0  # what one read got is held back ...
-    delay_s: float = 0.05  # ... for that long; the order is kept
-    cut_after_bytes: int | None = None  # then the port is gone
-
-    @property
-    def damage_rate(self) -> float:
-        """How many of the bytes suffer, one way or another."""
-        return self.drop + self.flip + self.double + self.noise
-
-
-class FaultyLink:
-    """A link that loses, changes, repeats and delays what another link carries, the same way for the same seed."""
-
-    def __init__(self, link: Link, faults: Faults, seed: int) -> None:
-        self._link, self._faults = link, faults
-        self._random = random.Random(seed)
-        self._held = b""
-        self._release_s = 0.0
-        self._carried = 0
-        self.name = link.name
-        self.clock: Clock = link.clock
-
-    def read(self, timeout_s: float) -> bytes:
-        deadline_s = self.clock.now_s() + timeout_s
-        if not self._held:
-            self._held = self._damaged(self._link.read(timeout_s))
-            if not self._held:
-                return b""
-            late = self._random.random() < self._faults.delay
-            self._release_s = self.clock.now_s() + (self._faults.delay_s if late else 0.0)
-        if self._release_s > deadline_s:
-            self.clock.sleep_s(deadline_s - self.clock.now_s())
-            return b""
-        self.clock.sleep_s(self._release_s - self.clock.now_s())
-        while more := self._link.read(0.0):  # what came meanwhile: the line is late, not slow
-            self._held += self._damaged(more)
-        data, self._held = self._held, b""
-        return data
-
-    def write(self, data: bytes) -> None:
-        damaged = self._damaged(data)
-        if damaged:
-            self._link.write(damaged)
-
-    def close(self) -> None:
-        self._link.close()
-
-    def _damaged(self, data: bytes) -> bytes:
-        """What becomes of `data` on its way."""
-        faults = self._faults
-        self._carried += len(data)
-        if faults.cut_after_bytes is not None and self._carried > faults.cut_after_bytes:
-            raise LinkError(f"{self.name}: the port is gone (cut after {faults.cut_after_bytes} bytes)")
-        if faults.lose and self._random.random() < faults.lose:
-            return b""
-        rate = faults.damage_rate
-        if not rate:
-            return data
-        out, at = bytearray(), 0
-        while (struck := at + int(self._random.expovariate(rate))) < len(data):
-            out += data[at:struck]
-            out += self._strike(data[struck])
-            at = struck + 1
-        return bytes(out + data[at:])
-
-    def _strike(self, byte: int) -> bytes:
-        """What becomes of a byte that one of the faults hits."""
-        faults = self._faults
-        kinds = ("drop", "flip", "double", "noise")
-        kind = self._random.choices(kinds, [faults.drop, faults.flip, faults.double, faults.noise])[0]
-        if kind == "drop":
-            return b""
-        if kind == "flip":
-            return bytes((byte ^ self._random.randrange(1, 256),))
-        return bytes((byte if kind == "double" else self._random.randrange(256), byte))

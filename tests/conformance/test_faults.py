@@ -18,8 +18,8 @@ QUICK = Patience(repeat_s=0.1, give_up_s=30.0, attempts=1000)
 LINES = {
     "noisy": Faults(drop=2e-4, flip=2e-4, double=2e-4, noise=2e-4),
     "lossy": Faults(lose=0.05),
-    "late": Faults(delay=0.05, delay_s=0.15),
-    "all": Faults(drop=1e-4, flip=1e-4, double=1e-4, noise=1e-4, lose=0.02, delay=0.02, delay_s=0.15),
+    "late": Faults(stall=0.05, stall_s=0.15),
+    "all": Faults(drop=1e-4, flip=1e-4, double=1e-4, noise=1e-4, lose=0.02, stall=0.02, stall_s=0.15),
 }
 References = Callable[[Bundle], Reference]
 

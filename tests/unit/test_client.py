@@ -121,7 +121,7 @@ def test_a_live_source_gets_each_verdict_before_its_next_chunk_is_taken() -> Non
 def test_device_and_host_times_are_both_reported() -> None:
     answer = connect().classify(signal(16))
     assert (answer.prepare_us, answer.inference_us) == (160, 320)
-    late = FaultyLink(FakeLink(FakeDevice([fake_model()]).receive), Faults(delay=1.0, delay_s=0.25), 0)
+    late = FaultyLink(FakeLink(FakeDevice([fake_model()]).receive), Faults(stall=1.0, stall_s=0.25), 0)
     assert Device(late).classify(signal(16)).host_us >= 250_000
 
 

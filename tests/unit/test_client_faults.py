@@ -29,8 +29,8 @@ FAULTS = st.builds(
     double=RATES,
     noise=RATES,
     lose=st.sampled_from([0.0, 0.0, 0.02, 0.1]),
-    delay=st.sampled_from([0.0, 0.1, 0.5]),
-    delay_s=st.sampled_from([0.05, 0.9, 2.5]),
+    stall=st.sampled_from([0.0, 0.1, 0.5]),
+    stall_s=st.sampled_from([0.05, 0.9, 2.5]),
 )
 RESETS = st.lists(st.integers(2, 120), max_size=3).map(lambda places: tuple(sorted(places)))
 
@@ -73,7 +73,7 @@ def test_thousands_of_bad_lines_are_survived() -> None:
         rates = [random.choice((0.0, 0.0, 0.0005, 0.002, 0.005)) for _ in range(4)]
         lose, delay = random.choice((0.0, 0.02, 0.1)), random.choice((0.0, 0.1, 0.5))
         faults = Faults(
-            rates[0], rates[1], rates[2], rates[3], lose=lose, delay=delay, delay_s=random.choice((0.05, 0.9, 2.5))
+            rates[0], rates[1], rates[2], rates[3], lose=lose, stall=delay, stall_s=random.choice((0.05, 0.9, 2.5))
         )
         return faults, tuple(sorted(random.choices(range(2, 120), k=random.randrange(3)))), random.getrandbits(32)
 

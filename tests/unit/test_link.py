@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ecg_edge.device.link import FakeLink, Faults, FaultyLink, SerialLink, VirtualClock, available_ports
+from ecg_edge.device.faults import Faults, FaultyLink, LimitedLink
+from ecg_edge.device.link import FakeLink, SerialLink, VirtualClock, available_ports
 from ecg_edge.errors import LinkError
 
 
@@ -174,7 +175,7 @@ def test_the_same_seed_does_the_same_damage() -> None:
 
 def test_a_late_read_keeps_its_bytes_and_their_order() -> None:
     clock = VirtualClock()
-    link = FaultyLink(FakeLink(echo, clock=clock), Faults(delay=1.0, delay_s=0.5), 0)
+    link = FaultyLink(FakeLink(echo, clock=clock), Faults(stall=1.0, stall_s=0.5), 0)
     link.write(b"a\0b\0")
     assert link.read(0.2) == b""
     assert clock.now_s() == pytest.approx(0.2)
@@ -187,3 +188,35 @@ def test_a_cut_line_is_gone_in_one_line() -> None:
     link.write(b"123456789\0")
     with pytest.raises(LinkError, match=r"fake:7: the port is gone \(cut after 10 bytes\)"):
         link.read(0.0)
+
+
+def test_a_link_that_resets_loses_every_nth_frame_with_it() -> None:
+    resets: list[int] = []
+    heard: list[bytes] = []
+
+    def hear(data: bytes) -> bytes:
+        heard.append(data)
+        return b""
+
+    inner = FakeLink(hear)
+    link = FaultyLink(inner, Faults(reset_every=3), 0, reset=lambda: resets.append(len(heard)))
+    for name in (b"a\0", b"b\0c\0", b"\0d\0", b"e\0", b"f\0g\0"):
+        link.write(name)
+        link.read(0.0)
+    assert [data for data in heard if data != b"\0"] == [b"a\0", b"b\0", b"d\0", b"e\0", b"g\0"]
+    assert len(resets) == 2
+
+
+def test_a_limited_link_takes_ten_bits_a_byte_each_way_and_both_ways_at_once() -> None:
+    clock = VirtualClock()
+    link = LimitedLink(FakeLink(lambda data: data * 3, clock=clock), 1000)  # 100 bytes a second
+    link.write(b"123456789\0")
+    assert link.read(0.05) == b""
+    assert clock.now_s() == pytest.approx(0.05)
+    got = [(link.read(1.0), clock.now_s()) for _ in range(3)]
+    assert [data for data, _ in got] == [b"123456789\0"] * 3
+    assert [when for _, when in got] == pytest.approx([0.2, 0.3, 0.4])
+    link.write(b"a\0")
+    link.write(b"b\0")  # leaves while the answer to the first is on its way
+    assert [(link.read(1.0), clock.now_s()) for _ in range(6)][-1] == (b"b\0", pytest.approx(0.54))
+    assert link.read(0.5) == b""

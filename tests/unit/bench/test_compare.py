@@ -17,7 +17,8 @@ from ecg_edge.bench.run import Order, run_bench, write_report
 from ecg_edge.bundle import Bundle
 from ecg_edge.device.client import Device
 from ecg_edge.device.fake import FakeDevice, FakeModel
-from ecg_edge.device.link import FakeLink, Faults, FaultyLink
+from ecg_edge.device.faults import Faults, FaultyLink
+from ecg_edge.device.link import FakeLink
 from ecg_edge.errors import DeviceError, EcgEdgeError, SignalError
 from ecg_edge.files import json_text
 from ecg_edge.report.render import bench_text
