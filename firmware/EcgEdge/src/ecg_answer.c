@@ -55,7 +55,7 @@ uint32_t ecg_answer_wanting(const ecg_edge_t *e)
 void ecg_answer_credit(ecg_edge_t *e)
 {
     uint16_t credit = 0u;
-    if (e->running && !e->live) {
+    if (e->state == ECG_EDGE_RUNNING) {
         credit = credit_of(e, e->stream.model);
         if (e->mode == ECG_MODE_WINDOW && ecg_answer_wanting(e) < credit) {
             credit = (uint16_t)ecg_answer_wanting(e);

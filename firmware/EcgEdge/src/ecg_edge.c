@@ -1,3 +1,18 @@
+// The board's side of the wire. It is reactive: it answers each frame at once, waits for nothing and owns no timer.
+//
+//                     START (from any state, if the self-test passed)
+//      reset            |
+//        |              v      END, all samples there
+//        v         +---------+ ----------------------> +-------+
+//     +------+     | RUNNING |                         | ENDED |    an END again: the same RESULTs again
+//     | IDLE | <-- +---------+ <---------------------- +-------+    old samples: CREDIT, nothing else
+//     +------+      engine fails,       START
+//        |          SELFTEST (from any state)
+//        |
+//        +-- ecg_edge_live() --> LIVE: the board's own samples; START ends it
+//
+// RUNNING takes the samples from `expected` on: those before it are duplicates, those after it a gap, refused with
+// `expected`, so that a host whose frame was lost knows where to go on. IDLE and LIVE answer samples by not_started.
 #include "ecg_edge.h"
 
 #include <string.h>
@@ -56,9 +71,7 @@ static void run_selftest(ecg_edge_t *e)
 {
     const ecg_selftest_report_t clean = {0u, 0u, NONE, 0u, 0u, ECG_OK};
     e->selftest = clean;
-    e->running = false;
-    e->ended = false;
-    e->live = false;
+    e->state = ECG_EDGE_IDLE;
     for (uint8_t m = 0; m < e->config->model_count; m++) {
         for (uint8_t t = 0; t < e->config->models[m].selftest_count; t++) {
             run_vector(e, m, t);
@@ -117,9 +130,7 @@ static void start(ecg_edge_t *e, uint8_t m, uint8_t mode, uint32_t first_index, 
     forget_from(e, first_index);
     e->model = m;
     e->mode = mode;
-    e->running = true;
-    e->ended = false;
-    e->live = false;
+    e->state = ECG_EDGE_RUNNING;
     e->gap_owed = false;
     e->first_index = first_index;
     e->expected = first_index;
@@ -147,7 +158,7 @@ static void on_start(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *pay
 static bool after_step(ecg_edge_t *e, const ecg_frame_t *frame, ecg_status_t status, bool due)
 {
     if (status != ECG_OK) {
-        e->running = false;
+        e->state = ECG_EDGE_IDLE;
         ecg_answer_error(e, ECG_ERROR_ENGINE, frame, (uint32_t)-(int32_t)status);
         return false;
     }
@@ -185,7 +196,8 @@ static void on_gap(ecg_edge_t *e, const ecg_frame_t *frame)
 
 static void on_samples(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payload)
 {
-    if ((!e->running && !e->ended) || e->live) {
+    const bool ended = e->state == ECG_EDGE_ENDED;
+    if (e->state != ECG_EDGE_RUNNING && !ended) {
         ecg_answer_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
         return;
     }
@@ -198,7 +210,7 @@ static void on_samples(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *p
     const uint32_t count = bytes / step;
     const uint32_t known = e->expected - ecg_get_u32(payload);      // how many of them came before, if not a gap
     const bool gap = known >= HALF_RANGE;
-    if (e->ended && (gap || known < count)) {
+    if (ended && (gap || known < count)) {
         ecg_answer_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
     } else if (gap) {
         on_gap(e, frame);
@@ -225,8 +237,7 @@ static bool flush(ecg_edge_t *e, const ecg_frame_t *frame)
     }
     const uint32_t given = e->results - before;
     e->end_results = (uint8_t)(given < ECG_EDGE_KEPT_RESULTS ? given : ECG_EDGE_KEPT_RESULTS);
-    e->running = false;
-    e->ended = true;
+    e->state = ECG_EDGE_ENDED;
     return true;
 }
 
@@ -241,7 +252,8 @@ static void on_end(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *paylo
 {
     const uint32_t index = ecg_get_u32(payload);
     const bool ahead = is_before(e->expected, index);
-    if ((!e->running && (!e->ended || ahead)) || e->live) {
+    const bool ended = e->state == ECG_EDGE_ENDED;
+    if (e->state != ECG_EDGE_RUNNING && (!ended || ahead)) {
         ecg_answer_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
         return;
     }
@@ -251,7 +263,7 @@ static void on_end(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *paylo
     }
     if (index != e->expected) {
         e->duplicates++;
-    } else if (e->ended) {
+    } else if (ended) {
         e->duplicates++;
         repeat_end(e);
     } else if (e->mode == ECG_MODE_WINDOW && ecg_answer_wanting(e) != 0u) {
@@ -403,7 +415,7 @@ ecg_status_t ecg_edge_live(ecg_edge_t *e, uint8_t model)
         return ECG_STATUS_SELFTEST_FAILED;
     }
     start(e, model, ECG_MODE_STREAM, 0u, 0u);
-    e->live = true;
+    e->state = ECG_EDGE_LIVE;
     return ECG_OK;
 }
 
@@ -413,7 +425,7 @@ ecg_status_t ecg_edge_sample(ecg_edge_t *e, const int16_t *sample_uv, uint8_t fl
     if (due != NULL) {
         *due = false;
     }
-    if (!e->running || !e->live) {
+    if (e->state != ECG_EDGE_LIVE) {
         return ECG_STATUS_NOT_STARTED;
     }
     tick(e);
@@ -429,7 +441,7 @@ ecg_status_t ecg_edge_sample(ecg_edge_t *e, const int16_t *sample_uv, uint8_t fl
 
 void ecg_edge_lost(ecg_edge_t *e, uint32_t n)
 {
-    if (e->config != NULL && e->live && n != 0u) {
+    if (e->config != NULL && e->state == ECG_EDGE_LIVE && n != 0u) {
         e->overruns += n;
         e->gap_owed = true;
         ecg_answer_error(e, ECG_ERROR_OVERRUN, NULL, n);

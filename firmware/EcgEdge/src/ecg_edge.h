@@ -50,6 +50,9 @@ enum {
 };
 enum { ECG_LOG_DEBUG = 0, ECG_LOG_INFO = 1, ECG_LOG_WARNING = 2, ECG_LOG_ERROR = 3 };
 
+// What a core is doing.
+enum { ECG_EDGE_IDLE = 0, ECG_EDGE_RUNNING = 1, ECG_EDGE_ENDED = 2, ECG_EDGE_LIVE = 3 };
+
 // What the core is given. Kept by pointer.
 typedef struct {
     uint32_t (*now_us)(void *ctx);                                      // microseconds, may wrap
@@ -87,8 +90,9 @@ typedef struct {
     const ecg_edge_config_t *config;
     uint16_t boot, seq;
     // the stream
+    uint8_t state;                      // ECG_EDGE_; ecg_edge.c has the picture
     uint8_t model, mode;
-    bool running, ended, live, gap_owed;
+    bool gap_owed;
     uint32_t first_index;
     uint32_t expected;                  // index of the next sample
     uint8_t end_results;                // how many of the newest kept results the last END gave
