@@ -60,7 +60,7 @@ def dense(op: Dense) -> str:
             ctext.array("int32_t", f"{op.name}_bias", folded_bias(op).tolist(), comment=note),
             ctext.array("int32_t", f"{op.name}_multipliers", op.multipliers.tolist()),
             ctext.array("int8_t", f"{op.name}_shifts", op.shifts.tolist()),
-            f"static const ecg_dense_t {op.name} = {{",
+            f"{ctext.CONST} ecg_dense_t {op.name} = {{",
             f"    .weights = {op.name}_weights, .bias = {op.name}_bias, .multipliers = {op.name}_multipliers, "
             f".shifts = {op.name}_shifts,",
             f"    .out = {out}, .in = {values}, .one_scale = {'true' if op.multipliers.size == 1 else 'false'},",
@@ -77,7 +77,7 @@ def mean(op: Mean, blocks: int, block_columns: int) -> str:
     return "\n".join(
         [
             f"// {op.name}: {shape(op.input)} -> {shape(op.output)}{how}",
-            f"static const ecg_mean_t {op.name} = {{",
+            f"{ctext.CONST} ecg_mean_t {op.name} = {{",
             f"    .channels = {channels}, .block_columns = {block_columns}, .blocks = {blocks},",
             f"    .offset = {-length * op.input_zero}, .multiplier = {op.multiplier}, .shift = {op.shift}, "
             f".zero = {op.output_zero},",
@@ -92,16 +92,16 @@ def pool(op: MaxPool1D | AveragePool1D) -> str:
     fields = f".channels = {channels}, .span = {op.pool}, .min = {op.act_min}, .max = {op.act_max}"
     if isinstance(op, AveragePool1D) and op.pad_before + op.pad_after:
         return (
-            f"static const ecg_edge_pool_t {op.name} = {{\n    .pool = {{{fields}}},\n"
+            f"{ctext.CONST} ecg_edge_pool_t {op.name} = {{\n    .pool = {{{fields}}},\n"
             f"    .length = {op.input.shape[0]}, .stride = {op.stride}, .pad = {op.pad_before},\n}};"
         )
-    return f"static const ecg_pool_t {op.name} = {{{fields}}};"
+    return f"{ctext.CONST} ecg_pool_t {op.name} = {{{fields}}};"
 
 
 def softmax(op: Softmax) -> str:
     """Descriptor of a softmax."""
     return (
-        f"static const ecg_softmax_t {op.name} = {{\n    .count = {op.input.shape[-1]}, .multiplier = {op.multiplier}, "
+        f"{ctext.CONST} ecg_softmax_t {op.name} = {{\n    .count = {op.input.shape[-1]}, .multiplier = {op.multiplier}, "
         f".shift = {op.shift}, .diff_min = {max(op.diff_min, -256)},\n}};"
     )
 
@@ -112,12 +112,12 @@ def binary(op: Add | Sub | Mul, count: int) -> str:
     clamp = f".min = {op.act_min}, .max = {op.act_max},"
     if isinstance(op, Mul):
         return (
-            f"static const ecg_mul_t {op.name} = {{\n    .count = {count}, .multiplier = {op.multiplier}, "
+            f"{ctext.CONST} ecg_mul_t {op.name} = {{\n    .count = {count}, .multiplier = {op.multiplier}, "
             f".shift = {op.shift},\n    {zeros} {clamp}\n}};"
         )
     return "\n".join(
         [
-            f"static const ecg_add_t {op.name} = {{",
+            f"{ctext.CONST} ecg_add_t {op.name} = {{",
             f"    .count = {count}, .sign = {-1 if isinstance(op, Sub) else 1}, .left_shift = {op.left_shift},",
             f"    .multiplier = {op.input_multiplier}, .shift = {op.input_shift},",
             f"    .other_multiplier = {op.other_multiplier}, .other_shift = {op.other_shift},",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 WIDTH = 120
+CONST = "static const ECG_FLASH"  # ecg_flash.h: what AVR keeps in flash
 _WORD = re.compile(r"[^A-Za-z0-9_]")
 # What may not stand in a string literal as it is. Beyond ASCII goes out as UTF-8 bytes.
 _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", ord("?"): "\\?"}
@@ -46,7 +47,9 @@ def lines(literals: Iterable[str], *, indent: int = 4, width: int = WIDTH) -> st
     return "\n".join(" " * indent + text for text in [*rows, row] if text)
 
 
-def array(kind: str, name: str, values: Sequence[int], *, size: str = "", comment: str = "") -> str:
+def array(
+    kind: str, name: str, values: Sequence[int], *, size: str = "", comment: str = "", const: str = CONST
+) -> str:
     """A static const array.
 
     Args:
@@ -55,10 +58,11 @@ def array(kind: str, name: str, values: Sequence[int], *, size: str = "", commen
         values: the elements.
         size: how the size is written, `16 * 7` say; the number of values otherwise.
         comment: what stands beside it, its shape.
+        const: what it begins with; "static const" where it is read as memory of any kind.
     """
     note = f"   // {comment}" if comment else ""
     body = lines(integer(int(value)) for value in values)
-    return f"static const {kind} {name}[{size or len(values)}] = {{{note}\n{body}\n}};"
+    return f"{const} {kind} {name}[{size or len(values)}] = {{{note}\n{body}\n}};"
 
 
 def hex_bytes(data: bytes, *, indent: int = 4) -> str:

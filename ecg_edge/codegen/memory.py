@@ -13,6 +13,7 @@ from itertools import groupby
 
 from ..graph.ir import AveragePool1D, Conv1D, DepthwiseConv1D, Tensor
 from ..graph.plan import AnyStep, Feed, Keep, Line, Plan, Section, Step, Sum, VectorStep, constant_columns, sum_bytes
+from . import ctext
 from .kernels.choose import kernel_set
 from .kernels.layer import Layer
 from .target import Target
@@ -313,7 +314,7 @@ class Memory:
         values = self._capacity(step, line) * line.source.shape[1]
         count = f"{values} * sizeof(ecg_wide_t)" if self._is_wide(step) else str(values)
         return (
-            f"static const ecg_reach_t {line.name}_reach = {{.column = {size}, .span = {line.span}, "
+            f"{ctext.CONST} ecg_reach_t {line.name}_reach = {{.column = {size}, .span = {line.span}, "
             f".stride = {line.stride}, .bytes = {count}}};"
         )
 

@@ -40,7 +40,7 @@ from .target import PORTABLE, Target
 from .template import render
 from .whole import make_memory
 
-_SHARED = ("ecg_model.h", "ecg_ops.c", "ecg_ops.h", "ecg_quant.h", "ecg_status.h")
+_SHARED = ("ecg_flash.h", "ecg_model.h", "ecg_ops.c", "ecg_ops.h", "ecg_quant.h", "ecg_status.h")
 
 
 def native_source(plan: Plan, *, name: str, fs_hz: int, target: Target = PORTABLE) -> str:
@@ -293,7 +293,8 @@ class _Source:
         found: list[str] = []
         for letter, operand in (("a", op.input), ("b", op.other)):
             if isinstance(operand, Constant):
-                text = ctext.array("int8_t", f"{op.name}_{letter}", operand.values.ravel().tolist())
+                values = operand.values.ravel().tolist()  # read like the other operand, so in RAM on AVR
+                text = ctext.array("int8_t", f"{op.name}_{letter}", values, const="static const")
                 self.constants.append(text)
                 column = f" + s->{op.name}_given++ * {count}u" if operand.values.size > count else ""
                 found.append(f"{op.name}_{letter}{column}")

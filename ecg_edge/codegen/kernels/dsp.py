@@ -143,7 +143,7 @@ def _unit_tables(name: str, op: Conv1D | DepthwiseConv1D, bias: Ints, fused: Fus
     lines = ctext.lines(f"{{{ctext.integer(b)}, {m}}}" for b, m in pairs)
     return "\n".join(
         [
-            f"static const ecg_unit_t {name}_units[{len(bias)}] = {{\n{lines}\n}};",
+            f"{ctext.CONST} ecg_unit_t {name}_units[{len(bias)}] = {{\n{lines}\n}};",
             ctext.array("int8_t", f"{name}_shifts", [*shifts.tolist(), *spare]),
         ]
     )
@@ -153,7 +153,7 @@ def _descriptor(
     kind: str, name: str, op: Conv1D | DepthwiseConv1D, fused: Fused | None, tables: str, fields: str
 ) -> str:
     return (
-        f"static const {kind} {name} = {{\n    {tables}.out = {op.bias.size}, {fields}\n"
+        f"{ctext.CONST} {kind} {name} = {{\n    {tables}.out = {op.bias.size}, {fields}\n"
         f"    .finish = {{.twice = {2 * op.output_zero + 1}, .shift = {fused.shift if fused else 0},\n"
         f"        .zero = {op.output_zero}, .min = {op.act_min}, .max = {op.act_max}}},\n}};"
     )

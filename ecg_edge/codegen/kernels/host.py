@@ -29,7 +29,7 @@ def matrix(name: str, op: Conv1D, *, opt: Opt, aligned: bool) -> Layer:
         "ECG_CACHE_LINE int16_t", f"{name}_weights", blocks.ravel().tolist(), comment="(out / 16, depth / 2, 16, 2)"
     )
     descriptor = (
-        f"static const ecg_matrix_t {name} = {{\n    .weights = {name}_weights, .depth = {depth},\n"
+        f"{ctext.CONST} ecg_matrix_t {name} = {{\n    .weights = {name}_weights, .depth = {depth},\n"
         f"{_scale(name, op, fused)}\n}};"
     )
     constants = "\n".join([table, _units(name, op, bias, fused), descriptor])
@@ -49,7 +49,7 @@ def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
         "ECG_CACHE_LINE int16_t", f"{name}_weights", pairs.ravel().tolist(), comment="(taps / 2, out in sixteens, 2)"
     )
     descriptor = (
-        f"static const ecg_lanes_t {name} = {{\n    .weights = {name}_weights, .taps = {taps}, "
+        f"{ctext.CONST} ecg_lanes_t {name} = {{\n    .weights = {name}_weights, .taps = {taps}, "
         f".step = {op.dilation * out},\n{_scale(name, op, fused)}\n}};"
     )
     constants = "\n".join([table, _units(name, op, bias, fused), descriptor])

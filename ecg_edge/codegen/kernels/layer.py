@@ -72,7 +72,7 @@ def plain_depthwise(name: str, op: DepthwiseConv1D) -> Layer:
         "int8_t", f"{name}_weights", op.weights.ravel().tolist(), size=f"{taps} * {out}", comment="(taps, out)"
     )
     descriptor = (
-        f"static const ecg_depthwise_t {name} = {{\n"
+        f"{ctext.CONST} ecg_depthwise_t {name} = {{\n"
         f"    .weights = {name}_weights, .bias = {name}_bias, .multipliers = {name}_multipliers, "
         f".shifts = {name}_shifts,\n"
         f"    .out = {out}, .taps = {taps}, .step = {op.dilation * channels}, .multiplier = {out // channels},\n"

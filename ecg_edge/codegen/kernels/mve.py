@@ -90,7 +90,7 @@ def _constants(kind: str, name: str, op: Conv1D | DepthwiseConv1D, packed: bytes
     words = np.frombuffer(bytes(packed), "<i4").tolist()
     finish = f".zero = {op.output_zero}, .min = {op.act_min}, .max = {op.act_max}"
     descriptor = (
-        f"static const {kind} {name} = {{\n    .packed = {name}_packed, .out = {op.bias.size}, {fields}\n"
+        f"{ctext.CONST} {kind} {name} = {{\n    .packed = {name}_packed, .out = {op.bias.size}, {fields}\n"
         f"    .finish = {{{finish}}},\n}};"
     )
     return f"{ctext.array('int32_t', f'{name}_packed', words)}\n{descriptor}"

@@ -21,7 +21,7 @@ def matrix(name: str, op: Conv1D, *, opt: Opt, aligned: bool) -> Layer:
         "int8_t", f"{name}_weights", in_fours(weights).tolist(), comment="(out / 4, depth, 4), (out % 4, depth)"
     )
     descriptor = (
-        f"static const ecg_matrix_t {name} = {{\n"
+        f"{ctext.CONST} ecg_matrix_t {name} = {{\n"
         f"    .weights = {name}_weights, .bias = {name}_bias, .multipliers = {name}_multipliers, "
         f".shifts = {name}_shifts,\n"
         f"    .out = {out}, .depth = {depth}, .zero = {op.output_zero}, .min = {op.act_min}, .max = {op.act_max},\n}};"

@@ -45,7 +45,7 @@ def _layer(
     kind: str, name: str, op: Conv1D | DepthwiseConv1D, stairs: Stairs, packed: bytes | bytearray, fields: str
 ) -> Layer:
     descriptor = (
-        f"static const {kind}_t {name} = {{\n    .packed = {name}_packed, .out = {op.bias.size}, {fields}\n"
+        f"{ctext.CONST} {kind}_t {name} = {{\n    .packed = {name}_packed, .out = {op.bias.size}, {fields}\n"
         f"    .stairs = {{.coarse = {stairs.coarse}, .fine = {stairs.fine}, .scale = {stairs.scale}, "
         f".min = {op.act_min}}},\n}};"
     )
@@ -60,7 +60,7 @@ def _any(name: str, op: Conv1D) -> Layer:
     out, depth = weights.shape
     table = ctext.array("int8_t", f"{name}_weights", weights.ravel().tolist(), comment="(out, depth)")
     descriptor = (
-        f"static const ecg_any_t {name} = {{\n"
+        f"{ctext.CONST} ecg_any_t {name} = {{\n"
         f"    .weights = {name}_weights, .bias = {name}_bias, .multipliers = {name}_multipliers, "
         f".shifts = {name}_shifts,\n"
         f"    .out = {out}, .depth = {depth}, .zero = {op.output_zero}, .min = {op.act_min}, .max = {op.act_max},\n}};"

@@ -13,10 +13,10 @@
 #define HOP 256u
 #define CLASSES 5u
 
-static const ecg_reach_t conv1_reach = {.column = 1 * sizeof(ecg_wide_t), .span = 11, .stride = 4, .bytes = 11 * sizeof(ecg_wide_t)};
+static const ECG_FLASH ecg_reach_t conv1_reach = {.column = 1 * sizeof(ecg_wide_t), .span = 11, .stride = 4, .bytes = 11 * sizeof(ecg_wide_t)};
 
 // conv1: (1024, 1) -> (254, 16), 11 taps, stride 4, RELU
-static const int8_t conv1_weights[176] = {   // (out / 4, depth, 4), (out % 4, depth)
+static const ECG_FLASH int8_t conv1_weights[176] = {   // (out / 4, depth, 4), (out % 4, depth)
     -82, 70, -24, -127, -70, 54, -35, -18, -30, 65, 25, -9, -127, 34, -13, 101, -93, 31, 49, 101, -81, -19, 84, 28, -1,
     18, 72, 73, 42, 4, 127, -28, 100, -43, 12, 15, 122, -88, 6, -52, 50, -127, 48, -118, 1, 94, 68, 25, 25, -82, 66,
     -51, 8, -99, 33, -127, -65, -111, -17, -107, -93, -111, -40, -6, -13, -68, -86, 20, -52, -26, -56, 44, -60, 68, -96,
@@ -26,25 +26,25 @@ static const int8_t conv1_weights[176] = {   // (out / 4, depth, 4), (out % 4, d
     51, -10, -127, -25, 21, 45, -119, -62, 11, -3, -66, -71, 68, 30, -76, -28, 27, 30, 47, -48, 66, 67, 60, -69, 127,
     51, 74,
 };
-static const int32_t conv1_bias[16] = {
+static const ECG_FLASH int32_t conv1_bias[16] = {
     825, 72, 728, -178, -574, 520, -224, 835, -759, 1212, 722, -4009, -32, 2846, -30, -9,
 };
-static const int32_t conv1_multipliers[16] = {
+static const ECG_FLASH int32_t conv1_multipliers[16] = {
     2128115642, 2023565482, 1931010099, 1765547972, 1635807162, 1101372599, 1814672625, 1586690958, 1808674518,
     1379717409, 1946838279, 1426901181, 1702524155, 2102435457, 1244968887, 1234195700,
 };
-static const int8_t conv1_shifts[16] = {
+static const ECG_FLASH int8_t conv1_shifts[16] = {
     -9, -8, -9, -7, -9, -8, -7, -8, -9, -8, -9, -10, -8, -9, -7, -8,
 };
-static const ecg_matrix_t conv1 = {
+static const ECG_FLASH ecg_matrix_t conv1 = {
     .weights = conv1_weights, .bias = conv1_bias, .multipliers = conv1_multipliers, .shifts = conv1_shifts,
     .out = 16, .depth = 11, .zero = -128, .min = -128, .max = 127,
 };
 
-static const ecg_reach_t conv2_reach = {.column = 16 * sizeof(ecg_wide_t), .span = 7, .stride = 2, .bytes = 112 * sizeof(ecg_wide_t)};
+static const ECG_FLASH ecg_reach_t conv2_reach = {.column = 16 * sizeof(ecg_wide_t), .span = 7, .stride = 2, .bytes = 112 * sizeof(ecg_wide_t)};
 
 // conv2: (254, 16) -> (124, 32), 7 taps, stride 2, RELU
-static const int8_t conv2_weights[3584] = {   // (out / 4, depth, 4), (out % 4, depth)
+static const ECG_FLASH int8_t conv2_weights[3584] = {   // (out / 4, depth, 4), (out % 4, depth)
     -37, 37, 23, 9, 99, 21, -21, 17, 52, -67, 4, 15, 14, 56, -127, 10, 30, -46, 17, 8, 5, 4, 9, -1, 28, 51, -55, -39,
     56, 58, -89, -44, 76, -118, -19, 11, -71, -71, 17, 26, 38, -26, 39, 6, -2, -30, 22, -14, 62, 65, 6, 12, 47, -85,
     -10, 3, 11, 54, -24, -13, 7, 11, 37, 16, 16, 30, -19, -3, 63, 27, -55, 37, 49, -102, -12, -25, -7, 46, -98, -54, 20,
@@ -182,30 +182,30 @@ static const int8_t conv2_weights[3584] = {   // (out / 4, depth, 4), (out % 4, 
     64, -71, 59, -18, 50, 75, 23, 27, 21, 34, 43, 30, 9, -55, 72, 6, 23, 30, 72, 4, 36, 28, 34, 6, 81, 70, 48, 3, 96,
     50, 26, -11, 33, 49, 21, -10, 75, 69, 8, -29, 30, 50, 47, 3, 68, 77, 127, 9, 50, 20, 61,
 };
-static const int32_t conv2_bias[32] = {   // input zero point -128 folded in
+static const ECG_FLASH int32_t conv2_bias[32] = {   // input zero point -128 folded in
     -92204, -288237, -38433, -112747, -198985, -217957, -386788, 43420, -218787, -159543, -158087, -186252, -119705,
     -111097, -240994, -92597, -116753, -200124, -66531, -119729, -83577, -153151, -82185, -116011, -129628, -133467,
     -98408, -170113, -114654, -142115, 286248, -38727,
 };
-static const int32_t conv2_multipliers[32] = {
+static const ECG_FLASH int32_t conv2_multipliers[32] = {
     1525459146, 1964772367, 1300074778, 1938915281, 1098892692, 1199790087, 1180835564, 1506091196, 1428560624,
     1936071161, 1831747568, 1767528342, 1127633490, 2141995560, 1602165780, 1779264143, 2091625210, 1930530649,
     1134378411, 1542726564, 1272822684, 1242939382, 1646866850, 1796523394, 2063992646, 1279832432, 1406140018,
     1528785816, 1405715944, 1800305637, 2003057508, 1999193893,
 };
-static const int8_t conv2_shifts[32] = {
+static const ECG_FLASH int8_t conv2_shifts[32] = {
     -8, -8, -7, -8, -7, -8, -8, -8, -8, -8, -8, -8, -7, -8, -8, -7, -8, -8, -7, -8, -7, -7, -8, -8, -8, -7, -7, -8, -7,
     -8, -9, -8,
 };
-static const ecg_matrix_t conv2 = {
+static const ECG_FLASH ecg_matrix_t conv2 = {
     .weights = conv2_weights, .bias = conv2_bias, .multipliers = conv2_multipliers, .shifts = conv2_shifts,
     .out = 32, .depth = 112, .zero = -128, .min = -128, .max = 127,
 };
 
-static const ecg_reach_t conv3_reach = {.column = 32 * sizeof(ecg_wide_t), .span = 5, .stride = 2, .bytes = 160 * sizeof(ecg_wide_t)};
+static const ECG_FLASH ecg_reach_t conv3_reach = {.column = 32 * sizeof(ecg_wide_t), .span = 5, .stride = 2, .bytes = 160 * sizeof(ecg_wide_t)};
 
 // conv3: (124, 32) -> (60, 40), 5 taps, stride 2, RELU
-static const int8_t conv3_weights[6400] = {   // (out / 4, depth, 4), (out % 4, depth)
+static const ECG_FLASH int8_t conv3_weights[6400] = {   // (out / 4, depth, 4), (out % 4, depth)
     -67, -34, 37, 22, -75, 8, 6, -66, 43, -22, 22, -32, 68, -14, 41, 21, -96, 10, -97, 16, -127, -47, -22, 29, -18, 17,
     -5, 16, 6, 46, 1, -31, -53, 11, -9, -35, 62, 4, -1, -9, 7, -17, 13, 26, -20, 30, -20, -32, -14, 6, 39, 33, 73, -8,
     33, 26, -82, 11, 36, -1, -38, -22, -5, 33, -97, -23, 34, -22, 50, -15, 91, -24, -47, -122, 43, 38, -33, -1, -50,
@@ -450,31 +450,31 @@ static const int8_t conv3_weights[6400] = {   // (out / 4, depth, 4), (out % 4, 
     33, -52, -17, -6, 94, 114, -6, 43, 29, 24, -127, -11, -2, -113, 3, 8, -6, -30, 2, 38, -13, 87, 20, 34, -28, -10, -3,
     8, -18, -4, -8,
 };
-static const int32_t conv3_bias[40] = {   // input zero point -128 folded in
+static const ECG_FLASH int32_t conv3_bias[40] = {   // input zero point -128 folded in
     -159152, -195199, -25955, -68975, 8872, -129098, -95157, -19084, -97409, -7583, -211752, -233016, -191411, -2491,
     -50408, -25348, -41183, -132334, -218325, -148107, -113883, -195027, -82960, -57642, -160853, -175272, -228173,
     -70728, -92799, -161733, -130028, -111484, 3587, -137753, -110756, -280520, 79261, 12648, -79503, -204984,
 };
-static const int32_t conv3_multipliers[40] = {
+static const ECG_FLASH int32_t conv3_multipliers[40] = {
     1810145657, 1261874188, 1621428579, 1222913628, 1180050349, 1184910894, 1194121231, 1106985202, 1821890822,
     1223510596, 1354217469, 1358258326, 1193795532, 1553007135, 1589597675, 1356252430, 1301591844, 2023539491,
     1081593260, 1663464440, 1747963750, 1416471112, 1268223017, 1479388779, 1261475012, 1721743956, 1331410757,
     1174051820, 1229179726, 1851472863, 1153764370, 1350875797, 1807625850, 1406784856, 2067286248, 1543011291,
     1596054380, 1161002338, 1524378893, 1706089976,
 };
-static const int8_t conv3_shifts[40] = {
+static const ECG_FLASH int8_t conv3_shifts[40] = {
     -8, -8, -8, -8, -8, -8, -8, -8, -8, -8, -9, -8, -8, -8, -8, -8, -8, -8, -8, -8, -9, -8, -7, -8, -7, -8, -8, -8, -8,
     -8, -8, -8, -8, -8, -9, -8, -8, -8, -9, -8,
 };
-static const ecg_matrix_t conv3 = {
+static const ECG_FLASH ecg_matrix_t conv3 = {
     .weights = conv3_weights, .bias = conv3_bias, .multipliers = conv3_multipliers, .shifts = conv3_shifts,
     .out = 40, .depth = 160, .zero = -128, .min = -128, .max = 127,
 };
 
-static const ecg_reach_t depthwise1_reach = {.column = 40, .span = 13, .stride = 1, .bytes = 520};
+static const ECG_FLASH ecg_reach_t depthwise1_reach = {.column = 40, .span = 13, .stride = 1, .bytes = 520};
 
 // depthwise1: (60, 40) -> (48, 40), 13 taps, stride 1
-static const int8_t depthwise1_weights[13 * 40] = {   // (taps, out)
+static const ECG_FLASH int8_t depthwise1_weights[13 * 40] = {   // (taps, out)
     88, 80, 47, 20, -48, 86, -19, -18, 28, 22, -5, -41, 1, 70, 41, 127, -107, -127, 14, 25, -11, 54, -70, 30, 0, -116,
     -127, -123, -106, -4, -127, -47, 127, -19, 115, 34, 73, -36, -41, 3, 52, 27, 75, -10, 0, 124, -54, -14, -2, 70, -57,
     3, 41, 88, 37, 71, -34, -73, -13, 23, -30, -19, -43, 42, -7, -18, -71, -127, -106, -5, -25, -71, 36, -6, 72, -25,
@@ -497,30 +497,30 @@ static const int8_t depthwise1_weights[13 * 40] = {   // (taps, out)
     -5, 53, -84, -56, 6, -96, 65, -40, 67, 50, -32, 27, -57, -1, 4, 127, -86, 66, -96, -3, -20, 100, -49, 127, 14, -24,
     -47, -127, -94, 1,
 };
-static const int32_t depthwise1_bias[40] = {   // input zero point -128 folded in
+static const ECG_FLASH int32_t depthwise1_bias[40] = {   // input zero point -128 folded in
     77380, -15302, 29447, -74678, 12608, 66525, -9482, 39289, -2438, 58348, -56529, -18267, 14405, 39818, 55434, 15616,
     -51264, -8318, 55762, 41766, -73675, 9601, 3306, 63083, -457, 793, -37515, -57055, -57029, -5407, -4801, 61774,
     10641, 20067, 27752, -6246, -26289, -59944, -67556, 21421,
 };
-static const int32_t depthwise1_multipliers[40] = {
+static const ECG_FLASH int32_t depthwise1_multipliers[40] = {
     1208864310, 1607901366, 2037734794, 1511926379, 1183860768, 1271508904, 1293787102, 1853644738, 1147281540,
     1788975871, 1454932554, 1121982074, 1339368345, 1748933740, 1195998139, 1328710229, 1114880028, 1253062023,
     1621235688, 1993634020, 2008442852, 2023328797, 1248223373, 1257787314, 1228450978, 1963004888, 1970496269,
     1317317715, 1743820208, 1475051470, 1440817494, 2064667009, 1591200836, 1522667569, 1222265286, 1089000878,
     1685150576, 1140843953, 1590449533, 1621432241,
 };
-static const int8_t depthwise1_shifts[40] = {
+static const ECG_FLASH int8_t depthwise1_shifts[40] = {
     -8, -7, -9, -7, -7, -7, -8, -8, -7, -8, -6, -7, -7, -8, -8, -7, -8, -8, -6, -8, -7, -8, -8, -6, -7, -7, -8, -7, -7,
     -7, -7, -7, -8, -7, -6, -7, -8, -7, -7, -7,
 };
-static const ecg_depthwise_t depthwise1 = {
+static const ECG_FLASH ecg_depthwise_t depthwise1 = {
     .weights = depthwise1_weights, .bias = depthwise1_bias, .multipliers = depthwise1_multipliers, .shifts = depthwise1_shifts,
     .out = 40, .taps = 13, .step = 40, .multiplier = 1,
     .zero = -10, .min = -128, .max = 127,
 };
 
 // conv4: (48, 40) -> (48, 56), 1 tap, stride 1, RELU
-static const int8_t conv4_weights[2240] = {   // (out / 4, depth, 4), (out % 4, depth)
+static const ECG_FLASH int8_t conv4_weights[2240] = {   // (out / 4, depth, 4), (out % 4, depth)
     36, -80, 121, 7, 69, 28, 48, -2, -82, 27, -45, 13, -31, 39, 53, 41, 8, -30, -77, -36, -37, 54, 29, -57, 5, -41, -32,
     -60, -26, 11, -75, -72, -15, 79, 38, 29, 22, -63, 6, -39, 9, -25, 46, -57, 10, -20, -127, -11, 15, 10, 93, -49, 17,
     3, -39, -19, -21, -45, -33, 44, -127, 4, 93, 10, 34, -27, 70, -31, 33, -25, 44, -59, 54, 30, -41, 21, -18, 57, -29,
@@ -607,13 +607,13 @@ static const int8_t conv4_weights[2240] = {   // (out / 4, depth, 4), (out % 4, 
     -1, -16, 49, 18, 5, -39, -14, 10, 14, -17, 42, -44, -52, -40, -90, -17, -24, -11, 13, -38, 21, 29, 40, 21, 2, 9, 52,
     22, 84, 16, 10, 40, -119, -56, 46, -67,
 };
-static const int32_t conv4_bias[56] = {   // input zero point -10 folded in
+static const ECG_FLASH int32_t conv4_bias[56] = {   // input zero point -10 folded in
     -121, -1582, 1733, -2035, -1963, -917, 1099, -1217, -4536, -3050, 1326, -3713, -922, 1544, -3009, -3745, 1773,
     -3708, -1062, 405, -1759, 5694, -4007, -5908, 574, 520, -4332, -1255, 670, -4419, 2256, 2876, -1780, -3073, -3682,
     1268, -2901, -5550, -5681, -4167, -1056, -890, 1667, -5474, -2646, 2104, -1344, 311, 275, 3482, 1100, -1650, -3906,
     -6572, 5177, -3204,
 };
-static const int32_t conv4_multipliers[56] = {
+static const ECG_FLASH int32_t conv4_multipliers[56] = {
     1105312357, 2004549441, 1195987817, 1565432000, 1487573087, 1583861188, 1355079285, 1170348926, 1493429340,
     1735427942, 2131659935, 1995014093, 1397001878, 1777782037, 1189981896, 1246418593, 1531909043, 1663149567,
     1116039677, 1366082964, 1564157142, 1167690018, 1811568041, 1261870212, 1939223736, 1932739931, 1221372037,
@@ -622,19 +622,19 @@ static const int32_t conv4_multipliers[56] = {
     1344565836, 1823939557, 1733593816, 1131501926, 1404496852, 1077858558, 1595797445, 2012496424, 1261673948,
     2111863017, 1519769436,
 };
-static const int8_t conv4_shifts[56] = {
+static const ECG_FLASH int8_t conv4_shifts[56] = {
     -7, -7, -6, -6, -7, -6, -7, -6, -6, -7, -7, -6, -7, -7, -6, -7, -6, -7, -6, -6, -7, -6, -7, -6, -7, -6, -7, -6, -7,
     -7, -5, -6, -6, -8, -7, -6, -7, -6, -6, -7, -7, -7, -6, -7, -7, -6, -7, -6, -6, -6, -5, -7, -8, -7, -7, -7,
 };
-static const ecg_matrix_t conv4 = {
+static const ECG_FLASH ecg_matrix_t conv4 = {
     .weights = conv4_weights, .bias = conv4_bias, .multipliers = conv4_multipliers, .shifts = conv4_shifts,
     .out = 56, .depth = 40, .zero = -128, .min = -128, .max = 127,
 };
 
-static const ecg_reach_t depthwise2_reach = {.column = 56, .span = 13, .stride = 1, .bytes = 728};
+static const ECG_FLASH ecg_reach_t depthwise2_reach = {.column = 56, .span = 13, .stride = 1, .bytes = 728};
 
 // depthwise2: (48, 56) -> (36, 56), 13 taps, stride 1
-static const int8_t depthwise2_weights[13 * 56] = {   // (taps, out)
+static const ECG_FLASH int8_t depthwise2_weights[13 * 56] = {   // (taps, out)
     127, 70, -56, 8, -76, 127, 127, -127, -116, -127, 97, 78, 106, -127, -104, 127, -108, 93, 34, -34, -55, -113, 73,
     11, 59, -69, -86, -78, -8, 1, -127, 127, -28, 101, -64, -77, -71, 127, -68, -127, 63, 83, 20, 23, 97, 80, 71, 34,
     -55, 88, -127, -38, 127, -58, -101, 113, 15, 57, -30, 10, -92, 72, 32, -33, -40, -8, 103, 60, -3, -39, -25, 14, -66,
@@ -665,13 +665,13 @@ static const int8_t depthwise2_weights[13 * 56] = {   // (taps, out)
     -89, -95, -127, -77, -127, 127, -127, -111, 7, 127, 127, -20, 127, 127, 127, -127, -36, 108, 86, 127, 40, 40, 127,
     10, 127, -40, 127, -127, -127, 127, -127, -31, -127, 103, -127, 29, -127,
 };
-static const int32_t depthwise2_bias[56] = {   // input zero point -128 folded in
+static const ECG_FLASH int32_t depthwise2_bias[56] = {   // input zero point -128 folded in
     -8959, 107360, 78544, 80819, -159775, 69431, 28675, -42909, -95455, -19834, 71644, -709, 81573, -71167, -3116,
     72106, -16846, 20927, -43258, -72666, -158110, -71539, -21662, -35844, 49231, -86819, -81440, -34012, 37199, 48143,
     -43054, 53540, 1460, 51872, -42447, -108058, -35582, 35552, 8922, -57740, 109110, 25499, -99357, 68151, 22258,
     63619, -22742, -20720, 4058, -11723, -36505, -34190, 86473, -82245, -60981, -3140,
 };
-static const int32_t depthwise2_multipliers[56] = {
+static const ECG_FLASH int32_t depthwise2_multipliers[56] = {
     1276209432, 1106737104, 1121594092, 1376911375, 1870550579, 2038920373, 2117552531, 1290012703, 1079701552,
     1736662663, 2147013293, 1090860335, 1594263602, 1886159726, 1152841204, 1363648387, 1578572569, 1660029441,
     2024579182, 1398156249, 1139115802, 1538824075, 2021049314, 1941723497, 1979231022, 1583096866, 1151193743,
@@ -680,18 +680,18 @@ static const int32_t depthwise2_multipliers[56] = {
     1160086519, 1093793152, 1150210731, 1198410925, 1441974737, 1678097496, 1903954727, 1634181692, 1403264921,
     1930350317, 2101482782,
 };
-static const int8_t depthwise2_shifts[56] = {
+static const ECG_FLASH int8_t depthwise2_shifts[56] = {
     -7, -8, -9, -9, -8, -9, -6, -7, -8, -6, -9, -8, -8, -7, -7, -6, -8, -8, -8, -9, -8, -9, -7, -8, -8, -9, -7, -8, -8,
     -8, -9, -8, -7, -6, -7, -9, -7, -9, -7, -7, -8, -6, -10, -7, -7, -8, -7, -8, -7, -8, -9, -7, -7, -7, -9, -8,
 };
-static const ecg_depthwise_t depthwise2 = {
+static const ECG_FLASH ecg_depthwise_t depthwise2 = {
     .weights = depthwise2_weights, .bias = depthwise2_bias, .multipliers = depthwise2_multipliers, .shifts = depthwise2_shifts,
     .out = 56, .taps = 13, .step = 56, .multiplier = 1,
     .zero = 12, .min = -128, .max = 127,
 };
 
 // conv5: (36, 56) -> (36, 64), 1 tap, stride 1, RELU
-static const int8_t conv5_weights[3584] = {   // (out / 4, depth, 4), (out % 4, depth)
+static const ECG_FLASH int8_t conv5_weights[3584] = {   // (out / 4, depth, 4), (out % 4, depth)
     -23, -47, 95, -35, -1, -2, 16, 4, -68, -17, -23, -33, -22, 42, 19, 68, -8, -24, -32, -5, -12, -15, 17, -34, 31, 30,
     -114, 57, 49, -18, -1, -14, -13, -14, -5, -22, -43, 56, -57, 43, -30, 0, -29, -23, -52, -21, -76, 17, -11, -2, 40,
     39, -5, 6, 11, -52, -46, 33, 46, 34, -79, -7, 18, 3, -14, 50, -55, 50, -24, -19, -62, -32, 127, -29, -18, -1, 41,
@@ -829,13 +829,13 @@ static const int8_t conv5_weights[3584] = {   // (out / 4, depth, 4), (out % 4, 
     -3, -35, -16, 52, -22, 1, 29, -11, -16, 6, -46, 57, 8, -67, 48, -18, 57, 26, 85, -39, -2, 9, 0, 105, 37, 45, -44,
     -1, 20, 56, -73, 65, -51,
 };
-static const int32_t conv5_bias[64] = {   // input zero point 12 folded in
+static const ECG_FLASH int32_t conv5_bias[64] = {   // input zero point 12 folded in
     3205, -6195, 3549, -8383, 180, -16243, -1988, 3842, -8253, 9291, -1899, -531, -1369, 365, 1743, 2803, -4489, -780,
     11885, 1792, 12222, -4811, -2888, 1773, -12944, 257, 8237, -3601, 10593, 4030, 9137, -2300, -5067, 4850, 1312,
     -8180, -3396, -9462, -1391, 5718, -9252, -896, -3831, 4611, 3104, -2361, 4392, -8871, -7019, 1166, 6064, 518, -641,
     -3933, 91, -1721, -4346, 2847, -7309, 4445, 2478, -1310, -5915, -2511,
 };
-static const int32_t conv5_multipliers[64] = {
+static const ECG_FLASH int32_t conv5_multipliers[64] = {
     1771382342, 1271794902, 1865869904, 1500257223, 1582851495, 1825818690, 1286583378, 1153415812, 1079333799,
     1397099918, 1245557411, 1418318654, 1418622531, 2021490205, 1121847782, 1225027531, 1880024229, 1297804900,
     1717028627, 2111016140, 1408244163, 1212595729, 1583550170, 1695969544, 1416223011, 1681108000, 1107469534,
@@ -845,24 +845,24 @@ static const int32_t conv5_multipliers[64] = {
     1266623252, 1104688350, 1778254455, 1736104283, 1810312539, 1193916529, 1417464406, 2138931650, 1868689726,
     1152262277,
 };
-static const int8_t conv5_shifts[64] = {
+static const ECG_FLASH int8_t conv5_shifts[64] = {
     -7, -5, -7, -6, -7, -7, -7, -6, -6, -7, -6, -6, -5, -7, -6, -6, -7, -6, -7, -6, -7, -6, -7, -6, -6, -7, -6, -6, -6,
     -7, -6, -7, -6, -6, -7, -6, -7, -5, -7, -6, -6, -7, -7, -7, -6, -7, -5, -7, -7, -7, -7, -7, -7, -6, -7, -6, -7, -6,
     -7, -6, -6, -7, -7, -6,
 };
-static const ecg_matrix_t conv5 = {
+static const ECG_FLASH ecg_matrix_t conv5 = {
     .weights = conv5_weights, .bias = conv5_bias, .multipliers = conv5_multipliers, .shifts = conv5_shifts,
     .out = 64, .depth = 56, .zero = -128, .min = -128, .max = 127,
 };
 
 // mean1: (36, 64) -> (64), in 3 blocks of 16 columns
-static const ecg_mean_t mean1 = {
+static const ECG_FLASH ecg_mean_t mean1 = {
     .channels = 64, .block_columns = 16, .blocks = 3,
     .offset = 4608, .multiplier = 1565666528, .shift = -3, .zero = -128,
 };
 
 // dense1: 64 -> 5
-static const int8_t dense1_weights[5 * 64] = {   // (out, in)
+static const ECG_FLASH int8_t dense1_weights[5 * 64] = {   // (out, in)
     16, -60, 27, -31, -23, -45, -9, 9, 16, 14, -38, 19, -45, 15, 5, 12, -12, 3, -1, -57, -15, -38, -6, -14, -17, 9, 5,
     -17, -44, 13, -15, -5, 14, 15, -9, -29, 20, -27, -20, 18, -32, 5, 16, 0, 28, 23, -53, -10, 18, -32, 8, -14, 7, 24,
     4, 18, 9, 13, -34, -35, -23, -48, -43, 27, -22, 83, -35, 44, 5, 17, -6, -23, 12, -4, 7, 7, 73, 7, 11, -8, 2, -47,
@@ -876,22 +876,22 @@ static const int8_t dense1_weights[5 * 64] = {   // (out, in)
     -15, 1, -20, -17, -10, 12, 34, 2, -21, 2, -25, -11, 17, 7, -13, 44, 16, -27, -27, -61, -14, -1, 6, -27, 17, 13, -14,
     -8, 16, -11, -31, 8, -15, -13, 12, 26, 16, -54, 11, 21, -2, 6, -20, -13,
 };
-static const int32_t dense1_bias[5] = {   // input zero point -128 folded in
+static const ECG_FLASH int32_t dense1_bias[5] = {   // input zero point -128 folded in
     -61831, 56612, 1507, -2715, -32169,
 };
-static const int32_t dense1_multipliers[1] = {
+static const ECG_FLASH int32_t dense1_multipliers[1] = {
     1603960627,
 };
-static const int8_t dense1_shifts[1] = {
+static const ECG_FLASH int8_t dense1_shifts[1] = {
     -8,
 };
-static const ecg_dense_t dense1 = {
+static const ECG_FLASH ecg_dense_t dense1 = {
     .weights = dense1_weights, .bias = dense1_bias, .multipliers = dense1_multipliers, .shifts = dense1_shifts,
     .out = 5, .in = 64, .one_scale = true,
     .zero = -19, .min = -128, .max = 127,
 };
 
-static const ecg_softmax_t softmax1 = {
+static const ECG_FLASH ecg_softmax_t softmax1 = {
     .count = 5, .multiplier = 1706478720, .shift = 23, .diff_min = -248,
 };
 
@@ -916,7 +916,7 @@ typedef struct {
 } state_t;
 
 // One copy for all layers that are alike.
-static ECG_NOINLINE void matrix(const ecg_matrix_t *op, const ecg_wide_t *in, void *out, bool wide)
+static ECG_NOINLINE void matrix(const ECG_FLASH ecg_matrix_t *op, const ecg_wide_t *in, void *out, bool wide)
 {
     ecg_matrix_s8(op, in, out, wide);
 }

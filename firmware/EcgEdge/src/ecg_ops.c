@@ -3,13 +3,14 @@
 
 #include "ecg_quant.h"
 
-void ecg_depthwise_s8(const ecg_depthwise_t *op, const int8_t *columns, int8_t *out)
+void ecg_depthwise_s8(const ECG_FLASH ecg_depthwise_t *op, const int8_t *columns, int8_t *out)
 {
     for (size_t o = 0, phase = 0; o < op->out; o++) {
         int32_t sum = op->bias[o];
-        const int8_t *w = op->weights + o, *x = columns;
+        const ECG_FLASH int8_t *w = op->weights + o;
+        const int8_t *x = columns;
         for (size_t tap = 0; tap < op->taps; tap++, w += op->out, x += op->step) {
-            sum += (int32_t)*w * *x;
+            sum += *w * *x;
         }
         const int32_t value = op->zero + ecg_requantize(sum, op->multipliers[o], op->shifts[o]);
         out[o] = (int8_t)ecg_clamp(value, op->min, op->max);
@@ -20,7 +21,7 @@ void ecg_depthwise_s8(const ecg_depthwise_t *op, const int8_t *columns, int8_t *
     }
 }
 
-void ecg_max_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out)
+void ecg_max_pool_s8(const ECG_FLASH ecg_pool_t *op, const int8_t *columns, int8_t *out)
 {
     for (size_t c = 0; c < op->channels; c++) {
         int8_t largest = columns[c];
@@ -33,7 +34,7 @@ void ecg_max_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out)
 }
 
 // Mean of the columns from first to before end. C division truncates: half rounds away from zero.
-static void average(const ecg_pool_t *op, const int8_t *columns, int32_t first, int32_t end, int8_t *out)
+static void average(const ECG_FLASH ecg_pool_t *op, const int8_t *columns, int32_t first, int32_t end, int8_t *out)
 {
     const int32_t count = end - first;
     for (size_t c = 0; c < op->channels; c++) {
@@ -46,19 +47,19 @@ static void average(const ecg_pool_t *op, const int8_t *columns, int32_t first, 
     }
 }
 
-void ecg_average_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out)
+void ecg_average_pool_s8(const ECG_FLASH ecg_pool_t *op, const int8_t *columns, int8_t *out)
 {
     average(op, columns, 0, op->span, out);
 }
 
-void ecg_edge_pool_s8(const ecg_edge_pool_t *op, uint16_t given, const int8_t *columns, int8_t *out)
+void ecg_edge_pool_s8(const ECG_FLASH ecg_edge_pool_t *op, uint16_t given, const int8_t *columns, int8_t *out)
 {
     const int32_t begin = (int32_t)given * op->stride - op->pad;    // of the reach, in the window
     const int32_t missing = op->length - begin;
     average(&op->pool, columns, begin < 0 ? -begin : 0, missing < op->pool.span ? missing : op->pool.span, out);
 }
 
-void ecg_add_s8(const ecg_add_t *op, const int8_t *a, const int8_t *b, int8_t *out)
+void ecg_add_s8(const ECG_FLASH ecg_add_t *op, const int8_t *a, const int8_t *b, int8_t *out)
 {
     for (size_t i = 0; i < op->count; i++) {
         const int32_t left = ecg_shift_left(a[i] - op->zero, op->left_shift);
@@ -70,7 +71,7 @@ void ecg_add_s8(const ecg_add_t *op, const int8_t *a, const int8_t *b, int8_t *o
     }
 }
 
-void ecg_mul_s8(const ecg_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out)
+void ecg_mul_s8(const ECG_FLASH ecg_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out)
 {
     for (size_t i = 0; i < op->count; i++) {
         const int32_t product = ((int32_t)a[i] - op->zero) * ((int32_t)b[i] - op->other_zero);
@@ -79,7 +80,7 @@ void ecg_mul_s8(const ecg_mul_t *op, const int8_t *a, const int8_t *b, int8_t *o
     }
 }
 
-void ecg_lookup_s8(const int8_t table[256], const int8_t *in, int8_t *out, size_t count)
+void ecg_lookup_s8(const ECG_FLASH int8_t *table, const int8_t *in, int8_t *out, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         out[i] = table[in[i] + 128];
@@ -88,7 +89,7 @@ void ecg_lookup_s8(const int8_t table[256], const int8_t *in, int8_t *out, size_
 
 // Where the sums of the block begin that a column belongs to: the next block when this one is full. The oldest has then left
 // every window to come, and becomes the newest.
-static size_t block_of(const ecg_mean_t *op, ecg_sums_t *state, void *sums, size_t bytes)
+static size_t block_of(const ECG_FLASH ecg_mean_t *op, ecg_sums_t *state, void *sums, size_t bytes)
 {
     if (state->count == op->block_columns) {
         state->block = (uint16_t)(state->block + 1u == op->blocks ? 0u : state->block + 1u);
@@ -99,7 +100,7 @@ static size_t block_of(const ecg_mean_t *op, ecg_sums_t *state, void *sums, size
     return (size_t)state->block * op->channels;
 }
 
-void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int16_t *sums, const int8_t *column)
+void ecg_mean_push_s8(const ECG_FLASH ecg_mean_t *op, ecg_sums_t *state, int16_t *sums, const int8_t *column)
 {
     sums += block_of(op, state, sums, sizeof *sums);
     size_t c = op->channels;
@@ -114,7 +115,7 @@ void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int16_t *sums, co
     }
 }
 
-void ecg_mean_push_wide_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column)
+void ecg_mean_push_wide_s8(const ECG_FLASH ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column)
 {
     sums += block_of(op, state, sums, sizeof *sums);
     for (size_t c = op->channels; c != 0u; c--, sums++) {
@@ -122,13 +123,13 @@ void ecg_mean_push_wide_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sum
     }
 }
 
-static int8_t mean_of(const ecg_mean_t *op, int32_t sum)
+static int8_t mean_of(const ECG_FLASH ecg_mean_t *op, int32_t sum)
 {
     const int32_t mean = op->zero + ecg_requantize(op->offset + sum, op->multiplier, op->shift);
     return (int8_t)ecg_clamp(mean, INT8_MIN, INT8_MAX);
 }
 
-void ecg_mean_s8(const ecg_mean_t *op, const int16_t *sums, int8_t *out)
+void ecg_mean_s8(const ECG_FLASH ecg_mean_t *op, const int16_t *sums, int8_t *out)
 {
     for (size_t c = 0; c < op->channels; c++) {
         int32_t sum = 0;
@@ -139,7 +140,7 @@ void ecg_mean_s8(const ecg_mean_t *op, const int16_t *sums, int8_t *out)
     }
 }
 
-void ecg_mean_wide_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out)
+void ecg_mean_wide_s8(const ECG_FLASH ecg_mean_t *op, const int32_t *sums, int8_t *out)
 {
     for (size_t c = 0; c < op->channels; c++) {
         int32_t sum = 0;
@@ -150,7 +151,7 @@ void ecg_mean_wide_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out)
     }
 }
 
-void ecg_mean_columns_s8(const ecg_mean_t *op, const int8_t *columns, size_t length, int8_t *out)
+void ecg_mean_columns_s8(const ECG_FLASH ecg_mean_t *op, const int8_t *columns, size_t length, int8_t *out)
 {
     enum { TOGETHER = 8 };    // channels whose sums grow at once: memory is read in its order
     for (size_t c = 0; c < op->channels; c += TOGETHER) {
@@ -174,14 +175,14 @@ void ecg_mean_columns_s8(const ecg_mean_t *op, const int8_t *columns, size_t len
     }
 }
 
-void ecg_dense_s8(const ecg_dense_t *op, const int8_t *in, int8_t *out)
+void ecg_dense_s8(const ECG_FLASH ecg_dense_t *op, const int8_t *in, int8_t *out)
 {
-    const int8_t *weights = op->weights;
+    const ECG_FLASH int8_t *weights = op->weights;
     for (size_t o = 0; o < op->out; o++) {
         const size_t scale = op->one_scale ? 0u : o;
         int32_t sum = op->bias[o];
         for (size_t i = 0; i < op->in; i++) {
-            sum += (int32_t)*weights++ * in[i];
+            sum += *weights++ * in[i];
         }
         const int32_t value = op->zero + ecg_requantize(sum, op->multipliers[scale], op->shifts[scale]);
         out[o] = (int8_t)ecg_clamp(value, op->min, op->max);
@@ -204,7 +205,7 @@ static int32_t exp_near_zero(int32_t x_q31)
 // exp(x) for x <= 0 in Q5.26, as Q0.31: the remainder modulo 1/4 by the series, the rest bit by bit.
 static int32_t exp_negative(int32_t x_q26)
 {
-    static const int32_t exp_minus_power[7] = {   // exp(-2**(i - 2))
+    static const ECG_FLASH int32_t exp_minus_power[7] = {   // exp(-2**(i - 2))
         1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242,
     };
     if (x_q26 == 0) {
@@ -244,12 +245,12 @@ static int leading_zeros(uint32_t value)
     return zeros;
 }
 
-static int32_t softmax_exp(const ecg_softmax_t *op, int32_t difference)
+static int32_t softmax_exp(const ECG_FLASH ecg_softmax_t *op, int32_t difference)
 {
     return exp_negative(ecg_multiply_high(ecg_shift_left(difference, op->shift), op->multiplier));
 }
 
-void ecg_softmax_s8(const ecg_softmax_t *op, const int8_t *in, int8_t *out)
+void ecg_softmax_s8(const ECG_FLASH ecg_softmax_t *op, const int8_t *in, int8_t *out)
 {
     int32_t largest = INT8_MIN;
     for (size_t i = 0; i < op->count; i++) {

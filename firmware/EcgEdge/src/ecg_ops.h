@@ -8,7 +8,8 @@
 // ecg_ops_<kernels>.h, one file a kind of core, which the generated C includes. Those read columns of ecg_wide_t: the
 // type that the core multiplies fastest, int8_t or int16_t.
 //
-// Descriptors are const (flash); states live in the model's scratch. The generator proved every size: nothing is checked.
+// Descriptors are const, in flash (ecg_flash.h); states live in the model's scratch. The generator proved every size:
+// nothing is checked.
 #ifndef ECG_OPS_H
 #define ECG_OPS_H
 
@@ -16,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "ecg_flash.h"
 
 #if defined(__GNUC__)
 #define ECG_INLINE static inline __attribute__((always_inline))
@@ -53,7 +56,7 @@ typedef struct {
 } ecg_reach_t;
 
 // Begins again, with `pad` columns in it already.
-ECG_INLINE void ecg_line_reset(ecg_line_t *line, int8_t *columns, const ecg_reach_t *reach, int pad)
+ECG_INLINE void ecg_line_reset(ecg_line_t *line, int8_t *columns, const ECG_FLASH ecg_reach_t *reach, int pad)
 {
     line->next = columns + (size_t)pad * reach->column;
     line->due = (int)reach->span - pad;
@@ -84,7 +87,7 @@ ECG_INLINE void ecg_line_move(int8_t *to, const int8_t *from, size_t n, bool wor
 }
 
 // Counts the column just written to next. True when `span` columns are there.
-ECG_INLINE bool ecg_line_due(ecg_line_t *line, const ecg_reach_t *reach)
+ECG_INLINE bool ecg_line_due(ecg_line_t *line, const ECG_FLASH ecg_reach_t *reach)
 {
     if (reach->stride > reach->span && line->due > (int)reach->span) {    // between two reaches: nobody reads it
         line->due--;
@@ -95,13 +98,13 @@ ECG_INLINE bool ecg_line_due(ecg_line_t *line, const ecg_reach_t *reach)
 }
 
 // The `span` columns that are due.
-ECG_INLINE const void *ecg_line_window(const ecg_line_t *line, const ecg_reach_t *reach)
+ECG_INLINE const void *ecg_line_window(const ecg_line_t *line, const ECG_FLASH ecg_reach_t *reach)
 {
     return line->next - (size_t)reach->span * reach->column;
 }
 
 // Lets go of `stride` columns, and makes room for as many.
-ECG_INLINE void ecg_line_drop(ecg_line_t *line, int8_t *columns, const ecg_reach_t *reach)
+ECG_INLINE void ecg_line_drop(ecg_line_t *line, int8_t *columns, const ECG_FLASH ecg_reach_t *reach)
 {
     const size_t kept = reach->span > reach->stride ? (size_t)(reach->span - reach->stride) * reach->column : 0u;
     const size_t room = (size_t)(reach->span > reach->stride ? reach->stride : reach->span) * reach->column;
@@ -114,7 +117,7 @@ ECG_INLINE void ecg_line_drop(ecg_line_t *line, int8_t *columns, const ecg_reach
 
 // A line that waits for another one: an operand of an op with several, which takes a column of each when all have one.
 // Its span and stride are 1, and it holds as many columns as it ever has to.
-ECG_INLINE int8_t *ecg_queue_place(ecg_line_t *line, int8_t *columns, const ecg_reach_t *reach)
+ECG_INLINE int8_t *ecg_queue_place(ecg_line_t *line, int8_t *columns, const ECG_FLASH ecg_reach_t *reach)
 {
     if (line->next == columns + reach->bytes) {
         const size_t held = (size_t)(1 - line->due) * reach->column;
@@ -125,7 +128,7 @@ ECG_INLINE int8_t *ecg_queue_place(ecg_line_t *line, int8_t *columns, const ecg_
     return line->next;
 }
 
-ECG_INLINE const int8_t *ecg_queue_oldest(const ecg_line_t *line, const ecg_reach_t *reach)
+ECG_INLINE const int8_t *ecg_queue_oldest(const ecg_line_t *line, const ECG_FLASH ecg_reach_t *reach)
 {
     return line->next - (size_t)(1 - line->due) * reach->column;
 }
@@ -139,10 +142,10 @@ ECG_INLINE void ecg_queue_drop(ecg_line_t *line)
 
 // Output channel c sees input channel c / multiplier alone.
 typedef struct {
-    const int8_t *weights;        // (taps, out)
-    const int32_t *bias;          // (out), the input's zero point folded in
-    const int32_t *multipliers;   // (out)
-    const int8_t *shifts;         // (out)
+    const ECG_FLASH int8_t *weights;          // (taps, out)
+    const ECG_FLASH int32_t *bias;            // (out), the input's zero point folded in
+    const ECG_FLASH int32_t *multipliers;     // (out)
+    const ECG_FLASH int8_t *shifts;           // (out)
     uint16_t out;
     uint16_t taps;
     uint16_t step;                // values from one tap to the next
@@ -169,12 +172,12 @@ typedef struct {
 } ecg_edge_pool_t;
 
 // columns: the reach, first tap first; out: (out).
-void ecg_depthwise_s8(const ecg_depthwise_t *op, const int8_t *columns, int8_t *out);
+void ecg_depthwise_s8(const ECG_FLASH ecg_depthwise_t *op, const int8_t *columns, int8_t *out);
 // columns: (span, channels); out: (channels).
-void ecg_max_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out);
-void ecg_average_pool_s8(const ecg_pool_t *op, const int8_t *columns, int8_t *out);
+void ecg_max_pool_s8(const ECG_FLASH ecg_pool_t *op, const int8_t *columns, int8_t *out);
+void ecg_average_pool_s8(const ECG_FLASH ecg_pool_t *op, const int8_t *columns, int8_t *out);
 // given: columns that this layer has given of the window.
-void ecg_edge_pool_s8(const ecg_edge_pool_t *op, uint16_t given, const int8_t *columns, int8_t *out);
+void ecg_edge_pool_s8(const ECG_FLASH ecg_edge_pool_t *op, uint16_t given, const int8_t *columns, int8_t *out);
 
 // Sum (sign 1) or difference (sign -1) of two operands; each is brought to a common scale first.
 typedef struct {
@@ -206,11 +209,11 @@ typedef struct {
 } ecg_mul_t;
 
 // a, b, out: (count); out may be a or b.
-void ecg_add_s8(const ecg_add_t *op, const int8_t *a, const int8_t *b, int8_t *out);
-void ecg_mul_s8(const ecg_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out);
+void ecg_add_s8(const ECG_FLASH ecg_add_t *op, const int8_t *a, const int8_t *b, int8_t *out);
+void ecg_mul_s8(const ECG_FLASH ecg_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out);
 
-// out[i] = table[in[i] + 128], (count): any function of one int8. out may be in.
-void ecg_lookup_s8(const int8_t table[256], const int8_t *in, int8_t *out, size_t count);
+// table: (256). out[i] = table[in[i] + 128], (count): any function of one int8. out may be in.
+void ecg_lookup_s8(const ECG_FLASH int8_t *table, const int8_t *in, int8_t *out, size_t count);
 
 // --- where time ends -------------------------------------------------------------------------------------------------
 
@@ -232,21 +235,21 @@ typedef struct {
 } ecg_sums_t;
 
 // sums: (blocks, channels), int16_t where a block has 255 columns at most, else int32_t; all zero at first.
-void ecg_mean_push_s8(const ecg_mean_t *op, ecg_sums_t *state, int16_t *sums, const int8_t *column);
-void ecg_mean_push_wide_s8(const ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column);
+void ecg_mean_push_s8(const ECG_FLASH ecg_mean_t *op, ecg_sums_t *state, int16_t *sums, const int8_t *column);
+void ecg_mean_push_wide_s8(const ECG_FLASH ecg_mean_t *op, ecg_sums_t *state, int32_t *sums, const int8_t *column);
 // out, (channels): the mean of the window whose last column was pushed last.
-void ecg_mean_s8(const ecg_mean_t *op, const int16_t *sums, int8_t *out);
-void ecg_mean_wide_s8(const ecg_mean_t *op, const int32_t *sums, int8_t *out);
+void ecg_mean_s8(const ECG_FLASH ecg_mean_t *op, const int16_t *sums, int8_t *out);
+void ecg_mean_wide_s8(const ECG_FLASH ecg_mean_t *op, const int32_t *sums, int8_t *out);
 // The same of a window that was kept: columns, (length, channels). Sums are not needed.
-void ecg_mean_columns_s8(const ecg_mean_t *op, const int8_t *columns, size_t length, int8_t *out);
+void ecg_mean_columns_s8(const ECG_FLASH ecg_mean_t *op, const int8_t *columns, size_t length, int8_t *out);
 
 // --- layers over vectors ---------------------------------------------------------------------------------------------
 
 typedef struct {
-    const int8_t *weights;        // (out, in)
-    const int32_t *bias;          // (out), the input's zero point folded in
-    const int32_t *multipliers;   // (out), or (1) with one scale
-    const int8_t *shifts;         // the same
+    const ECG_FLASH int8_t *weights;          // (out, in)
+    const ECG_FLASH int32_t *bias;            // (out), the input's zero point folded in
+    const ECG_FLASH int32_t *multipliers;     // (out), or (1) with one scale
+    const ECG_FLASH int8_t *shifts;           // the same
     uint16_t out;
     uint16_t in;
     bool one_scale;
@@ -262,9 +265,9 @@ typedef struct {
     int16_t diff_min;             // further below the largest input, exp() counts as 0
 } ecg_softmax_t;
 
-void ecg_dense_s8(const ecg_dense_t *op, const int8_t *in, int8_t *out);
+void ecg_dense_s8(const ECG_FLASH ecg_dense_t *op, const int8_t *in, int8_t *out);
 // in and out, (count), may be the same.
-void ecg_softmax_s8(const ecg_softmax_t *op, const int8_t *in, int8_t *out);
+void ecg_softmax_s8(const ECG_FLASH ecg_softmax_t *op, const int8_t *in, int8_t *out);
 
 #ifdef __cplusplus
 }

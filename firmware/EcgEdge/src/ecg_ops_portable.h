@@ -11,12 +11,12 @@ typedef int8_t ecg_wide_t;
 
 // out = clamp(zero + requantize(bias + weights . in)): one column of a convolution.
 typedef struct {
-    const int8_t *weights;        // out / 4 blocks of (depth, 4), then out % 4 rows of (depth)
-    const int32_t *bias;          // (out), the input's zero point folded in
-    const int32_t *multipliers;   // (out)
-    const int8_t *shifts;         // (out)
+    const ECG_FLASH int8_t *weights;          // out / 4 blocks of (depth, 4), then out % 4 rows of (depth)
+    const ECG_FLASH int32_t *bias;            // (out), the input's zero point folded in
+    const ECG_FLASH int32_t *multipliers;     // (out)
+    const ECG_FLASH int8_t *shifts;           // (out)
     uint16_t out;
-    uint16_t depth;               // taps * channels
+    uint16_t depth;                           // taps * channels
     int8_t zero;
     int8_t min;
     int8_t max;
@@ -28,11 +28,11 @@ ECG_INLINE void ecg_put_wide(ecg_wide_t *out, const int8_t *in, size_t n)
 }
 
 // in: (depth); out: (out).
-ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int8_t *in, void *result, bool wide)
+ECG_INLINE void ecg_matrix_s8(const ECG_FLASH ecg_matrix_t *op, const int8_t *in, void *result, bool wide)
 {
     int8_t *out = result;
     (void)wide;    // int8_t either way
-    const int8_t *w = op->weights;
+    const ECG_FLASH int8_t *w = op->weights;
     const size_t whole = op->out & ~(size_t)3;
     for (size_t o = 0; o < op->out; o++) {
         int32_t sums[4] = {op->bias[o], 0, 0, 0};
@@ -41,7 +41,7 @@ ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int8_t *in, void *re
             rows = 4u;
             int32_t s0 = sums[0], s1 = op->bias[o + 1u], s2 = op->bias[o + 2u], s3 = op->bias[o + 3u];
             for (size_t i = 0; i < op->depth; i++, w += 4) {
-                const int32_t x = in[i];
+                const int x = in[i];    // 16 bits hold the product: no core needs more
                 s0 += w[0] * x;
                 s1 += w[1] * x;
                 s2 += w[2] * x;
@@ -53,7 +53,7 @@ ECG_INLINE void ecg_matrix_s8(const ecg_matrix_t *op, const int8_t *in, void *re
             sums[3] = s3;
         } else {
             for (size_t i = 0; i < op->depth; i++) {
-                sums[0] += (int32_t)*w++ * in[i];
+                sums[0] += *w++ * in[i];
             }
         }
         for (size_t r = 0; r < rows; r++) {

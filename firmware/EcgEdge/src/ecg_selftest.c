@@ -5,7 +5,7 @@
 #define KNOT_SAMPLES_MAX 32767u     // times the largest difference of two levels still fits int32
 
 // Pushes the steps of one knot. No verdict may come of them: the window's last column is still to be held out of prepare.
-static ecg_status_t push_knot(ecg_stream_t *s, int16_t before_uv, const ecg_knot_t *knot)
+static ecg_status_t push_knot(ecg_stream_t *s, int16_t before_uv, const ECG_FLASH ecg_knot_t *knot)
 {
     const int32_t difference = (int32_t)knot->level_uv - before_uv;
     int16_t sample_uv[ECG_STREAM_MAX_LEADS];

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "ecg_flash.h"
 #include "ecg_status.h"
 #include "ecg_stream.h"
 
@@ -20,7 +21,7 @@ typedef struct {
 // Starting from level 0, step i = 1..samples towards a knot is before + (level_uv - before) * i / samples, C's division.
 // The steps of all knots are exactly the model's window; every lead gets the same.
 typedef struct {
-    const ecg_knot_t *knots;    // (knot_count)
+    const ECG_FLASH ecg_knot_t *knots;  // (knot_count)
     uint16_t knot_count;
     const int8_t *scores;       // (classes), the known answer
 } ecg_selftest_t;
