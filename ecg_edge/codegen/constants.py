@@ -101,8 +101,8 @@ def pool(op: MaxPool1D | AveragePool1D) -> str:
 def softmax(op: Softmax) -> str:
     """Descriptor of a softmax."""
     return (
-        f"{ctext.CONST} ecg_softmax_t {op.name} = {{\n    .count = {op.input.shape[-1]}, .multiplier = {op.multiplier}, "
-        f".shift = {op.shift}, .diff_min = {max(op.diff_min, -256)},\n}};"
+        f"{ctext.CONST} ecg_softmax_t {op.name} = {{\n    .count = {op.input.shape[-1]}, "
+        f".multiplier = {op.multiplier}, .shift = {op.shift}, .diff_min = {max(op.diff_min, -256)},\n}};"
     )
 
 
