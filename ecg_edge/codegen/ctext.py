@@ -47,9 +47,7 @@ def lines(literals: Iterable[str], *, indent: int = 4, width: int = WIDTH) -> st
     return "\n".join(" " * indent + text for text in [*rows, row] if text)
 
 
-def array(
-    kind: str, name: str, values: Sequence[int], *, size: str = "", comment: str = "", const: str = CONST
-) -> str:
+def array(kind: str, name: str, values: Sequence[int], *, size: str = "", comment: str = "", const: str = CONST) -> str:
     """A static const array.
 
     Args:
