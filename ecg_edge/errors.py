@@ -45,6 +45,10 @@ class LinkError(DeviceError):
     """The serial line cannot be opened, or broke."""
 
 
+class LinkReplugged(LinkError):  # noqa: N818 - it is an event as much as an error
+    """The serial line broke, and is open again: whoever is there now has to be greeted."""
+
+
 class DeviceTimeout(LinkError):  # noqa: N818 - named like the standard library's timeouts
     """The board did not answer in time."""
 

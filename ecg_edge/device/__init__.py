@@ -6,7 +6,8 @@ from ecg_edge.device.faults import Faults, FaultyLink, LimitedLink
 from ecg_edge.device.frame import Frame, FrameReader, FrameType, SampleFlag, encode_frame
 from ecg_edge.device.link import FakeLink, Link, SerialLink, VirtualClock
 from ecg_edge.device.messages import Hello, SelfTest, Stats
-from ecg_edge.device.session import Counters, Patience
+from ecg_edge.device.pace import Patience
+from ecg_edge.device.session import Counters
 
 __all__ = [
     "Answer",

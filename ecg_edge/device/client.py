@@ -13,8 +13,9 @@ from ecg_edge.device.exchange import Answer, Exchange
 from ecg_edge.device.frame import FrameType
 from ecg_edge.device.link import Link
 from ecg_edge.device.messages import ABSTAIN, ENGINES, Hello, Result, SelfTest, Stats
+from ecg_edge.device.pace import Patience
 from ecg_edge.device.script import INDEX_MODULUS, Chunk, Script, StreamScript, WindowScript
-from ecg_edge.device.session import Counters, Patience, Session
+from ecg_edge.device.session import Counters, Session
 from ecg_edge.errors import DeviceError
 
 _INT16 = np.iinfo(np.int16)

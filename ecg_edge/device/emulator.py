@@ -26,8 +26,9 @@ from ecg_edge.device.build import build, library_folder
 from ecg_edge.device.client import Device
 from ecg_edge.device.link import BAUD, Clock, SerialLink
 from ecg_edge.device.machines import find_machine
+from ecg_edge.device.pace import Patience
 from ecg_edge.device.qemu import start_qemu
-from ecg_edge.device.session import Patience
+from ecg_edge.device.replug import open_port
 from ecg_edge.errors import DeviceError, DeviceTimeout, LinkError
 
 VIRTUAL = {"virtual:": "native", "virtual:native": "native", "virtual:tflm": "tflm"}
@@ -66,7 +67,8 @@ def open_device(
         return Device(start_board(url, firmware, cache=cache), patience=patience)
     if url.startswith("qemu:"):
         return Device(start_qemu(url, firmware, cache=cache), patience=patience)
-    return Device(SerialLink(url, baud=baud), patience=patience)
+    patience = patience or Patience()
+    return Device(open_port(url, baud=baud, wait_s=patience.give_up_s), patience=patience)
 
 
 @dataclass(frozen=True, slots=True)

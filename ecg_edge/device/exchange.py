@@ -1,8 +1,24 @@
 """One run over a line that may lose, damage and delay: every answer once, in order. Layer: device; imports errors.
 
-The device answers frames in the order they came, and a RESULT before the CREDIT of the frame that completed it. So a
-CREDIT beyond a window without its RESULT means that the RESULT is lost: POLL, and where the device no longer has it,
-replay from that window. A gap in the samples names the sample to go on from; silence repeats the last frame.
+The host's side of the wire, a state machine. What it sends is a walk through a script, as far as the device's credit
+goes; what comes back moves the place (the board's side has its picture in ecg_edge.c):
+
+                START              the last SAMPLES            END
+     +-------+  sent   +---------+      sent       +-----+    sent    +------+
+     | START |-------->| SAMPLES |---------------->| END |----------->| DONE |   wait for what is missing
+     +-------+         +---------+                 +-----+            +------+
+         ^                  ^                         |                   |
+         |                  +--- go on from sample d: index_gap d, or incomplete d
+         |                                            |                   |
+         +-- start at the first window without an answer: another boot, a replugged line,
+             not_started, or no_result (the device does not keep that RESULT any more)
+
+     POLL, in any of them: a CREDIT beyond a window without its RESULT means that the RESULT is lost, since a device
+     answers in order and a RESULT before the CREDIT of its frame. Nothing else is sent until that RESULT or
+     no_result comes; a CREDIT does not count as its answer, for it may be that to an earlier frame.
+     Silence, in any of them: what was sent last goes again, be it the POLL (device/pace.py says when).
+
+Each change of place begins a new course: errors about frames of an earlier one are old news.
 """
 
 from __future__ import annotations
@@ -27,7 +43,7 @@ from ecg_edge.device.script import (
     wire_index,
 )
 from ecg_edge.device.session import Session, describe_error
-from ecg_edge.errors import DeviceError, DeviceTimeout
+from ecg_edge.errors import DeviceError, DeviceTimeout, LinkReplugged
 
 _BYTES_OF_START, _BYTES_OF_END = 27, 19  # on the wire
 
@@ -76,7 +92,6 @@ class Exchange:
         self._attempts = 0
         self._furthest = -1  # the furthest sample that the device said it stands at
         self._silent_s = 0.0  # spent waiting since something was heard; the caller's and the source's time do not count
-        self._repeat_s = session.patience.repeat_s
 
     def answers(self) -> Iterator[tuple[Result, int]]:
         """Every RESULT of the script, once and in order, with the host's latency in us.
@@ -85,24 +100,33 @@ class Exchange:
             DeviceTimeout: the device went silent, or the line is too bad to get on.
             DeviceError: the device refuses.
         """
-        session = self._session
         while self._script.due(self._next) is not None:
-            self._send()
-            if self._script.starved(self._cursor) and not self._sent and self._done <= self._next:
-                self._script.pull()
-                continue
-            since_s = session.clock.now_s()
-            frame = session.receive(since_s + self._repeat_s)
-            if frame is None:
-                self._silent_s += session.clock.now_s() - since_s
-                self._on_silence()
-            else:
-                self._silent_s = 0.0
-                self._repeat_s = max(session.patience.repeat_s, self._repeat_s / 2.0)
-                self._on_frame(frame)
+            try:
+                self._send()
+                if self._script.starved(self._cursor) and not self._sent and self._done <= self._next:
+                    self._script.pull()
+                    continue
+                self._receive()
+            except LinkReplugged:
+                self._session.replugged()
+                self._on_reset()
             while (ready := self._early.pop(self._next, None)) is not None:
                 self._advance()
                 yield ready
+
+    def _receive(self) -> None:
+        """Wait for a frame and take it, or find that the silence is too long."""
+        session = self._session
+        since_s = session.clock.now_s()
+        frame = session.receive(since_s + session.pace.wait_s)
+        waited_s = session.clock.now_s() - since_s
+        if frame is None:
+            self._silent_s += waited_s
+            self._on_silence()
+        else:
+            self._silent_s = 0.0
+            session.pace.heard(waited_s)
+            self._on_frame(frame)
 
     def _advance(self) -> None:
         self._sent_at_s.pop(self._next, None)
@@ -189,8 +213,7 @@ class Exchange:
             raise DeviceTimeout(
                 f"{session.link.name}: silent for {self._silent_s:.1f} s, {self._next} answers came before"
             )
-        # Repeats to a slow board pile up: wait longer for the next answer. Each that comes takes half of that back.
-        self._repeat_s = min(1.5 * self._repeat_s, session.patience.give_up_s / 6.0)
+        session.pace.silence()
         self._sent.clear()  # none of it is on the way any more
         if self._polling:
             self._poll()
@@ -203,6 +226,7 @@ class Exchange:
 
     def _on_frame(self, frame: Frame) -> None:
         if frame.boot != self._session.boot:
+            self._session.counters.resets += 1
             self._on_reset()
         elif frame.type == FrameType.RESULT:
             self._on_result(Result.unpack(frame.payload))
@@ -213,7 +237,7 @@ class Exchange:
         # Anything else is a late answer to an earlier request.
 
     def _on_reset(self) -> None:
-        self._session.counters.resets += 1
+        """The device knows nothing of this run any more."""
         self._hello = self._greet()
         self._sent.clear()
         self._restart()
@@ -227,6 +251,7 @@ class Exchange:
                 f"{self._session.link.name}: RESULT of model {result.model} with {len(result.scores)} scores, "
                 f"wanted model {self._hello.model_index} with {self._hello.classes}"
             )
+        self._session.pace.computed(result.prepare_us + result.inference_us)
         now_s = self._session.clock.now_s()
         self._early[answer] = (result, round(1e6 * (now_s - self._sent_at_s.get(answer, now_s))))
         self._done = max(self._done, answer)  # the device answers in order
@@ -234,8 +259,6 @@ class Exchange:
             self._forget_polls()
 
     def _on_credit(self, credit: Credit) -> None:
-        if not self._sent:
-            self._polling = False  # all else was covered before, so this answers a POLL
         stands_at = self._near(credit.next_index)
         if stands_at > self._furthest:
             self._furthest, self._attempts = stands_at, 0

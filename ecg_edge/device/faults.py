@@ -30,7 +30,7 @@ class Faults:
     stall: float = 0.0  # what one read got is held back ...
     stall_s: float = 0.05  # ... for that long; the order is kept
     cut_after_bytes: int | None = None  # then the port is gone
-    reset_every: int | None = None  # frames to the device: then it is reset, and that frame lost with the rest
+    reset_every: int | None = None  # frames, both ways counted: then the device is reset, and loses the next one
 
     @property
     def damage_rate(self) -> float:
@@ -52,7 +52,8 @@ class FaultyLink:
         """
         assert faults.reset_every is None or reset is not None
         self._link, self._faults, self._reset = link, faults, reset
-        self._frames_out = 0
+        self.frames = 0  # carried so far, both ways
+        self._next_reset = faults.reset_every
         self._random = random.Random(seed)
         self._held = b""
         self._release_s = 0.0
@@ -63,7 +64,7 @@ class FaultyLink:
     def read(self, timeout_s: float) -> bytes:
         deadline_s = self.clock.now_s() + timeout_s
         if not self._held:
-            self._held = self._damaged(self._link.read(timeout_s))
+            self._held = self._heard(timeout_s)
             if not self._held:
                 return b""
             late = self._random.random() < self._faults.stall
@@ -72,8 +73,8 @@ class FaultyLink:
             self.clock.sleep_s(deadline_s - self.clock.now_s())
             return b""
         self.clock.sleep_s(self._release_s - self.clock.now_s())
-        while more := self._link.read(0.0):  # what came meanwhile: the line is late, not slow
-            self._held += self._damaged(more)
+        while more := self._heard(0.0):  # what came meanwhile: the line is late, not slow
+            self._held += more
         data, self._held = self._held, b""
         return data
 
@@ -86,12 +87,20 @@ class FaultyLink:
     def close(self) -> None:
         self._link.close()
 
+    def _heard(self, timeout_s: float) -> bytes:
+        """What comes of what the device says."""
+        data = self._link.read(timeout_s)
+        self.frames += data.count(DELIMITER)
+        return self._damaged(data)
+
     def _carry(self, data: bytes) -> None:
         """Send a frame, or a part of one."""
-        self._frames_out += len(data) > 1
-        every = self._faults.reset_every
-        if every is not None and self._reset is not None and self._frames_out >= every:
-            self._frames_out = 0
+        if not data:
+            return
+        self.frames += len(data) > 1
+        if self._reset is not None and self._next_reset is not None and self.frames >= self._next_reset:
+            assert self._faults.reset_every is not None
+            self._next_reset = self.frames + self._faults.reset_every
             self._reset()
             return
         damaged = self._damaged(data)

@@ -212,10 +212,14 @@ class FakeLink:
         self.overrun_bytes = 0
         self._answer, self._room_bytes = answer, room_bytes
         self._received = b""
+        self._unasked = b""
         self._closed = False
 
     def read(self, timeout_s: float) -> bytes:
         self._check_open()
+        if self._unasked:
+            data, self._unasked = self._unasked, b""
+            return data
         while self._received:
             frame, end, self._received = self._received.partition(b"\0")
             data = self._answer(frame + end)
@@ -230,6 +234,10 @@ class FakeLink:
         if self._room_bytes is not None:
             self.overrun_bytes += max(0, len(self._received) - self._room_bytes)
             self._received = self._received[: self._room_bytes]
+
+    def reset(self, says: bytes) -> None:
+        """The device was reset: it lost what it had not taken yet, and says something unasked."""
+        self._received, self._unasked = b"", says
 
     def close(self) -> None:
         self._closed = True

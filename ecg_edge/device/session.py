@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from ecg_edge.device.frame import DELIMITER, VERSION, Frame, FrameReader, FrameType, encode_frame
 from ecg_edge.device.link import Link
 from ecg_edge.device.messages import PROTOCOL, ErrorCode, ErrorReport, Hello
-from ecg_edge.errors import DeviceError, DeviceTimeout
+from ecg_edge.device.pace import Pace, Patience
+from ecg_edge.errors import DeviceError, DeviceTimeout, LinkReplugged
 
 SEQ_MODULUS = 1 << 16
 _LOG_LINES = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to wait, and how often to try."""
-
-    repeat_s: float = 1.0  # of silence, before a frame is sent again; a slow board may need longer for one inference
-    give_up_s: float = 12.0  # of silence, before the board counts as gone; a board that resets on opening needs a few
-    attempts: int = 60  # at one place, before a line counts as hopeless
 
 
 @dataclass(slots=True)
@@ -36,13 +29,14 @@ class Counters:
     losses: int = 0  # frames of the device that never came, by its sequence numbers
     repeats: int = 0  # times that something was sent or asked for again
     resets: int = 0  # of the device, seen by its boot nonce
+    replugs: int = 0  # times that the line was gone, and came back
 
 
 class Session:
     """One conversation with one board."""
 
     def __init__(self, link: Link, patience: Patience) -> None:
-        self.link, self.patience = link, patience
+        self.link, self.patience, self.pace = link, patience, Pace(patience)
         self.clock = link.clock
         self.counters = Counters()
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -52,6 +46,14 @@ class Session:
         self._frames: deque[Frame] = deque()
         self._device_seq: int | None = None
         self._outgoing = bytearray(DELIMITER)  # ends whatever half frame the line held before us
+
+    def replugged(self) -> None:
+        """The line is a new one: nothing of before is on it. Greet whoever is there."""
+        self.counters.replugs += 1
+        self._frames.clear()
+        self._reader.feed(DELIMITER)  # ends what had come of a frame
+        self._outgoing = bytearray(DELIMITER)
+        self._device_seq = None
 
     def queue(self, kind: FrameType, payload: bytes = b"", flags: int = 0) -> int:
         """Prepare a frame for the next `flush`; gives its sequence number."""
@@ -105,23 +107,36 @@ class Session:
             DeviceError: the board speaks another protocol.
         """
         start_s = self.clock.now_s()
-        boot, models = 0, dict[int, Hello]()
-        while self.clock.now_s() - start_s < self.patience.give_up_s:
-            self.queue(FrameType.HELLO)
-            self.flush()
-            repeat_at_s = self.clock.now_s() + self.patience.repeat_s
-            while (frame := self.receive(repeat_at_s)) is not None:
-                if frame.type != FrameType.HELLO:
-                    continue
-                if frame.boot != boot:  # nobody yet, or another reset meanwhile
-                    boot, models = frame.boot, {}
-                hello = self._parse_hello(frame)
-                models[hello.model_index] = hello
-                if len(models) == hello.model_count:
-                    self.boot = boot
-                    return [models[index] for index in sorted(models)]
+        models: dict[int, Hello] = {}
+        for attempt in count():
+            left_s = start_s + self.patience.give_up_s - self.clock.now_s()
+            if left_s <= 0.0:
+                raise DeviceTimeout(self._silence())
+            try:
+                if self._greet_once(models, min(left_s, self.patience.greeting_s(attempt))):
+                    break
+            except LinkReplugged:
+                self.replugged()
+                models.clear()
             self.counters.repeats += 1
-        raise DeviceTimeout(self._silence())
+        return [models[index] for index in sorted(models)]
+
+    def _greet_once(self, models: dict[int, Hello], wait_s: float) -> bool:
+        """Say HELLO and gather what comes into `models`; whether they are all there."""
+        self.queue(FrameType.HELLO)
+        self.flush()
+        repeat_at_s = self.clock.now_s() + wait_s
+        while (frame := self.receive(repeat_at_s)) is not None:
+            if frame.type != FrameType.HELLO:
+                continue
+            if frame.boot != self.boot:  # nobody yet, or another reset meanwhile
+                self.boot = frame.boot
+                models.clear()
+            hello = self._parse_hello(frame)
+            models[hello.model_index] = hello
+            if len(models) == hello.model_count:
+                return True
+        return False
 
     def _parse_hello(self, frame: Frame) -> Hello:
         if frame.payload[:1] != bytes((PROTOCOL,)):
@@ -147,23 +162,37 @@ class Session:
             DeviceError: the board refuses.
         """
         start_s = self.clock.now_s()
+        wait_s = self.pace.wait_s
         while self.clock.now_s() - start_s < self.patience.give_up_s:
-            self.queue(kind, payload)
-            self.flush()
-            repeat_at_s = self.clock.now_s() + self.patience.repeat_s
-            while (frame := self.receive(repeat_at_s)) is not None:
-                if frame.boot != self.boot:
-                    self.counters.resets += 1
-                    self.greet()
-                    break
-                if frame.type == kind:
-                    return frame
-                if frame.type == FrameType.ERROR:
-                    report = ErrorReport.unpack(frame.payload)
-                    if report.type == kind and report.code != ErrorCode.STALE_BOOT:
-                        raise DeviceError(describe_error(self.link.name, report, self.log))
+            try:
+                frame = self._request_once(kind, payload, wait_s)
+            except LinkReplugged:
+                self.replugged()
+                self.greet()
+                continue
+            if frame is not None:
+                return frame
             self.counters.repeats += 1
+            wait_s *= 2.0  # a self-test may take long, and each request begins another
         raise DeviceTimeout(f"{self.link.name}: no answer to {kind.name} in {self.patience.give_up_s:g} s")
+
+    def _request_once(self, kind: FrameType, payload: bytes, wait_s: float) -> Frame | None:
+        """The answer, None when none came in time or the board was reset meanwhile."""
+        self.queue(kind, payload)
+        self.flush()
+        repeat_at_s = self.clock.now_s() + wait_s
+        while (frame := self.receive(repeat_at_s)) is not None:
+            if frame.boot != self.boot:
+                self.counters.resets += 1
+                self.greet()
+                return None
+            if frame.type == kind:
+                return frame
+            if frame.type == FrameType.ERROR:
+                report = ErrorReport.unpack(frame.payload)
+                if report.type == kind and report.code != ErrorCode.STALE_BOOT:
+                    raise DeviceError(describe_error(self.link.name, report, self.log))
+        return None
 
 
 def describe_error(name: str, report: ErrorReport, log: Sequence[str]) -> str:

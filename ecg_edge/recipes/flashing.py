@@ -16,8 +16,8 @@ from ecg_edge.device.emulator import image_for, open_device
 from ecg_edge.device.flash import NO_PORT, Command, FlashPlan, Job, plan_flash, require_tool
 from ecg_edge.device.link import Clock, Port, SystemClock, serial_ports
 from ecg_edge.device.messages import SelfTestState
+from ecg_edge.device.pace import Patience
 from ecg_edge.device.ports import choose
-from ecg_edge.device.session import Patience
 from ecg_edge.errors import DeviceError, LinkError
 from ecg_edge.recipes.firmware import export
 

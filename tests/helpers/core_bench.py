@@ -79,7 +79,11 @@ class Core:
 @pytest.fixture(scope="session")
 def core_library(build_library: Callable[..., ctypes.CDLL], tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("toy")
-    library = build_library(toy_image(folder), HARNESS, *CORE, include=folder)
+    return declared(build_library(toy_image(folder), HARNESS, *CORE, include=folder))
+
+
+def declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    """A library with harness.c and the core in it, its functions' types told to ctypes."""
     library.harness_output.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     library.harness_clock.argtypes = [ctypes.c_uint32, ctypes.c_uint32]
     library.harness_taken.restype = library.harness_edge_bytes.restype = ctypes.c_size_t

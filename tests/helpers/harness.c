@@ -81,6 +81,13 @@ ecg_edge_config_t *harness_config(void)
     return &config;
 }
 
+// The room of the receive path, in int16.
+void harness_credit(uint16_t samples);
+void harness_credit(uint16_t samples)
+{
+    config.credit_samples = samples;
+}
+
 // Boots with memory full of rubbish, as RAM is after a warm reset.
 int harness_boot(uint16_t boot);
 int harness_boot(uint16_t boot)
