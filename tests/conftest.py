@@ -27,11 +27,27 @@ if find_spec("tflite_runtime") is not None:
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
+FIGURE = "figure"  # a property of a test's report
 PATIENCE = Patience(repeat_s=2.0, give_up_s=60.0)  # the machine may be busy
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", metavar="URL", help="serial URL of a real board for the hil tests: /dev/ttyUSB0")
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tell a figure that this test measured; the run's summary lists them all."""
+    return lambda text: request.node.user_properties.append((FIGURE, text))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, [])]
+    told = [str(text) for report in reports for name, text in getattr(report, "user_properties", []) if name == FIGURE]
+    if told:
+        terminalreporter.section("figures")
+        for text in sorted(set(told)):
+            terminalreporter.write_line(text)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from core_bench import signal
 from numpy.typing import NDArray
 from toy import TOYS, Toy, Verdict, expected_verdicts
 
-from ecg_edge.device import Answer, Device, FakeLink, Frame, FrameType, Link, encode_frame
+from ecg_edge.device import Answer, Device, FakeLink, Frame, FrameReader, FrameType, Link, encode_frame
 from ecg_edge.device.faults import BITS_PER_BYTE
 from ecg_edge.device.messages import MAX_SAMPLES, Index, Samples, Start
 from ecg_edge.errors import LinkError
@@ -25,10 +25,11 @@ _NONCES, _STRIDE = 65_521, 7919  # coprime: no two resets near each other draw t
 class CoreBoard:
     """The toy image's core as a board: `link` leads to it, `reset` is its button."""
 
-    def __init__(self, library: ctypes.CDLL, *, credit: int = 1024) -> None:
-        self._library = library
+    def __init__(self, library: ctypes.CDLL, *, credit: int = 1024, compute_s: float = 0.0) -> None:
+        """Args: library, of harness.c; credit, of HELLO; compute_s, what a verdict takes, while the line goes on."""
+        self._library, self._compute_s = library, compute_s
         self._out = np.zeros(1 << 16, np.uint8)
-        self._boots = 0
+        self.boots = 0
         self.link = FakeLink(self._answer, name="core:")
         library.harness_clock(0, 3)
         library.harness_config()
@@ -38,13 +39,17 @@ class CoreBoard:
 
     def reset(self) -> None:
         """What is on its way to the board is lost with all that it knew; it says HELLO."""
-        self._boots += 1
-        assert self._library.harness_boot(1 + self._boots * _STRIDE % _NONCES) == 0
+        self.boots += 1
+        assert self._library.harness_boot(1 + self.boots * _STRIDE % _NONCES) == 0
         self.link.reset(self._taken())
 
     def _answer(self, data: bytes) -> bytes:
         self._library.ecg_edge_receive(self._library.harness_edge(), data, len(data))
-        return self._taken()
+        said = self._taken()
+        if self._compute_s:
+            verdicts = sum(frame.type == FrameType.RESULT for frame in FrameReader().feed(said))
+            self.link.clock.sleep_s(verdicts * self._compute_s)
+        return said
 
     def _taken(self) -> bytes:
         return self._out[: self._library.harness_taken()].tobytes()
@@ -100,28 +105,24 @@ def _verdict(answer: Answer) -> Verdict:
     )
 
 
-def fewest_bytes(samples: int, window: int | None) -> int:
-    """What a signal of one lead takes on the wire in the longest frames there are: as windows, or as one stream.
-
-    Args:
-        samples: how many there are, none of them zero.
-        window: samples of each isolated window; None: a stream.
-    """
-    run = window or samples
-    values = np.full(run, 0x0101, np.int16)
-    frames = [Frame(FrameType.START, Start(0, 0, 1).pack()), Frame(FrameType.END, Index(1).pack())]
-    frames += [
-        Frame(FrameType.SAMPLES, Samples(1, values[at : at + MAX_SAMPLES]).pack()) for at in range(0, run, MAX_SAMPLES)
-    ]
-    return samples // run * sum(len(encode_frame(frame)) for frame in frames)
+def fewest_bytes(samples_uv: NDArray[np.int16], window: int | None) -> int:
+    """What (n, 1) samples take on the wire in the longest frames there are: as windows of that length, or a stream."""
+    run = window or len(samples_uv)
+    frames = []
+    for first in range(0, len(samples_uv), run):
+        frames += [Frame(FrameType.START, Start(0, 0, first).pack()), Frame(FrameType.END, Index(first + run).pack())]
+        for at in range(first, first + run, MAX_SAMPLES):
+            values = samples_uv[at : min(at + MAX_SAMPLES, first + run), 0]
+            frames.append(Frame(FrameType.SAMPLES, Samples(at, values).pack()))
+    return sum(len(encode_frame(frame)) for frame in frames)
 
 
 @dataclass
 class Troubled:
     """A board's line in trouble for a while, every so often: whatever is sent or said then is lost.
 
-    `reset`: in the end the board is reset. `garbage`: in the end the board has got 10 KB of it, and so has the host.
-    `unplug`: the port is gone, and the plug's bouncing leaves garbage too.
+    `reset`: in the end the board is reset. `garbage`: in the end the board gets 10 KB of it; `noise`: so does the host,
+    at the line's rate. `unplug`: the port is gone, and what a bouncing plug leaves is on the board's line.
     """
 
     board: CoreBoard
@@ -174,12 +175,13 @@ class Troubled:
 
     def _end(self, now_s: float) -> None:
         quiet_s = now_s
+        garbage = self._random.integers(0, 256, GARBAGE_BYTES).astype(np.uint8).tobytes()
         if self.kind == "reset":
             self.board.reset()
         else:
+            self.board.link.write(garbage)
+        if self.kind == "noise":
+            self._garbage = garbage
             quiet_s += GARBAGE_BYTES * BITS_PER_BYTE / BAUD
-            garbage = self._random.integers(0, 256, (2, GARBAGE_BYTES)).astype(np.uint8)
-            self.board.link.write(garbage[0].tobytes())
-            self._garbage = garbage[1].tobytes()
         self.ended_s.append(quiet_s)
         self._next_s = quiet_s + self.every_s
