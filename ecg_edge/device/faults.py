@@ -100,7 +100,7 @@ class FaultyLink:
         self.frames += len(data) > 1
         if self._reset is not None and self._next_reset is not None and self.frames >= self._next_reset:
             assert self._faults.reset_every is not None
-            self._next_reset = self.frames + self._faults.reset_every
+            self._next_reset += self._faults.reset_every
             self._reset()
             return
         damaged = self._damaged(data)
