@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "ecg_edge.h"
+#include "ecg_pty.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,10 +30,6 @@ typedef struct {
 
 // Why a host board stopped.
 enum { ECG_HOST_STOPPED = 0, ECG_HOST_FAILED = 1, ECG_HOST_BAD_IMAGE = 2 };
-
-// Opens a pseudo terminal in raw mode, without echo, and writes the name to open, such as /dev/pts/3, to name, (size).
-// The other end is kept open as well, so that clients may come and go. Returns its descriptor, or -1 with errno set.
-int ecg_host_pty(char *name, size_t size);
 
 // Runs the core over fd until SIGTERM, SIGINT or SIGHUP, or the end of options->watch_fd or of fd.
 // SIGUSR1 is the reset button: what was under way is lost, and the core boots anew with another nonce.
