@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 from ..errors import EcgEdgeError
 
 Opt = Literal["speed", "size"]
-Kernels = Literal["portable", "thumb1", "dsp", "mve", "host"]
+Kernels = Literal["portable", "thumb1", "dsp", "mve", "avr", "host"]
 
 # Core -> kernels. A core that is not listed runs the portable ones.
 CORES: dict[str, Kernels] = {
@@ -20,6 +20,7 @@ CORES: dict[str, Kernels] = {
     "cortex-m7": "dsp",
     "cortex-m33": "dsp",
     "cortex-m55": "mve",
+    "avr": "avr",
     "host": "host",
 }
 

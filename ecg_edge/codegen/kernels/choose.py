@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ...graph.ir import Conv1D, DepthwiseConv1D
 from ..target import Kernels, Opt, Target
-from . import dsp, host, mve, portable, thumb1
+from . import avr, dsp, host, mve, portable, thumb1
 from .layer import Layer
 
 
@@ -28,6 +28,7 @@ _SETS: Mapping[Kernels, KernelSet] = {
     "thumb1": thumb1,
     "dsp": dsp,
     "mve": mve,
+    "avr": avr,
     "host": host,
 }
 

@@ -50,7 +50,7 @@ def find_stairs(op: Conv1D | DepthwiseConv1D) -> Stairs | None:
     """Numbers that take every step where the layer's requantization takes it; None where there are none."""
     if op.act_max <= op.act_min or reach(op, folded_bias(op)).max() >= _FURTHEST_SUM:
         return None
-    every = [_steps(op, unit) for unit in range(op.bias.size)]
+    every = [steps_of(op, unit) for unit in range(op.bias.size)]
     steps = [found for found in every if found is not None]
     if len(steps) != len(every):
         return None
@@ -68,7 +68,7 @@ def find_stairs(op: Conv1D | DepthwiseConv1D) -> Stairs | None:
     return None
 
 
-def _steps(op: Conv1D | DepthwiseConv1D, unit: int) -> Ints | None:
+def steps_of(op: Conv1D | DepthwiseConv1D, unit: int) -> Ints | None:
     """(act_max - act_min,): the least sum that gives act_min + 1, + 2, ...; None if one lies too far away."""
     multiplier, shift = int(op.multipliers[unit]), int(op.shifts[unit])
     furthest = _FURTHEST_SUM >> max(shift, 0)
