@@ -9,17 +9,28 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ecg_edge.errors import DeviceError
 
 CACHED_BUILDS = 96  # the newest are kept; a benchmark of three models on four cores makes 40
 
 
+class Call(NamedTuple):
+    """A step that another program does than the compiler, such as an archiver."""
+
+    program: str
+    arguments: Sequence[str]
+
+
+Steps = Sequence[Sequence[str] | Call]
+
+
 def build(
     name: str,
     compiler: str,
     files: Sequence[Path],
-    steps: Sequence[Sequence[str]],
+    steps: Steps,
     *,
     flags: Sequence[str],
     cache: Path | None = None,
@@ -45,9 +56,10 @@ def build(
             return goal
         kept.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build.", dir=kept) as work:
-            *before, last = steps
-            for step in (*before, [*last, "-o", name]):
-                _compile([compiler, *step], work)
+            for step in steps:
+                program, arguments = step if isinstance(step, Call) else (compiler, step)
+                to = ["-o", name] if step is steps[-1] else []
+                _compile([program, *arguments, *to], work)
             (Path(work) / name).replace(goal)
         _prune(kept)
     except OSError as error:

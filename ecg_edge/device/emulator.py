@@ -29,6 +29,7 @@ from ecg_edge.device.machines import find_machine
 from ecg_edge.device.pace import Patience
 from ecg_edge.device.qemu import start_qemu
 from ecg_edge.device.replug import open_port
+from ecg_edge.device.simavr import require_url, start_simavr
 from ecg_edge.errors import DeviceError, DeviceTimeout, LinkError
 
 VIRTUAL = {"virtual:": "native", "virtual:native": "native", "virtual:tflm": "tflm"}
@@ -52,8 +53,8 @@ def open_device(
     """Open the board behind a URL; start it first where it is a virtual one.
 
     Args:
-        url: `virtual:native` (or `virtual:`), `virtual:tflm`, `qemu:cortex-m4`, or what pyserial opens: /dev/ttyUSB0,
-            COM3, socket://host:port, rfc2217://host:port.
+        url: `virtual:native` (or `virtual:`), `virtual:tflm`, `qemu:cortex-m4`, `simavr:mega2560`, or what pyserial
+            opens: /dev/ttyUSB0, COM3, socket://host:port, rfc2217://host:port.
         firmware: the exported folder, for a virtual or emulated board.
         baud: bits a second, where the line is a UART.
         patience: how long to wait for the board.
@@ -67,6 +68,8 @@ def open_device(
         return Device(start_board(url, firmware, cache=cache), patience=patience)
     if url.startswith("qemu:"):
         return Device(start_qemu(url, firmware, cache=cache), patience=patience)
+    if url.startswith("simavr:"):
+        return Device(BoardLink(url, *start_simavr(url, firmware, cache=cache)), patience=patience)
     patience = patience or Patience()
     return Device(open_port(url, baud=baud, wait_s=patience.give_up_s), patience=patience)
 
@@ -87,6 +90,8 @@ def image_for(url: str) -> Image | None:
     """
     if url.startswith("qemu:"):
         return Image("native", find_machine(url).board)
+    if url.startswith("simavr:"):
+        return Image("native", require_url(url))
     if not url.startswith("virtual:"):
         return None
     if url not in VIRTUAL:

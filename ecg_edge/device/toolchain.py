@@ -45,6 +45,12 @@ TOOLS = {
         ),
         Tool("qemu-system-arm", ("qemu-system-arm",), "emulated boards", _apt("qemu-system-arm")),
         Tool(
+            "avr-gcc",
+            ("avr-gcc",),
+            "simavr:mega2560, an emulated Arduino",
+            _apt("gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev"),
+        ),
+        Tool(
             "arduino-cli",
             ("arduino-cli",),
             "building and flashing sketches",
@@ -77,6 +83,7 @@ TOOLS = {
             (),
         ),
         Tool("bossac", ("bossac",), "flashing an image to a Nano 33 BLE", _apt("bossa-cli"), ("--help",)),
+        Tool("avrdude", ("avrdude",), "flashing an image to a Mega 2560", _apt("avrdude"), ("-?",)),
     )
 }
 

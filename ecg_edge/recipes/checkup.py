@@ -31,7 +31,7 @@ EXTRAS = {
 }
 ALSO_NAMED = {"tensorflow": ("tensorflow-cpu",)}
 DEMO_EXTRAS = ("report",)
-_BUILDING = ("cc", "make", "arm-none-eabi-gcc", "qemu-system-arm")
+_BUILDING = ("cc", "make", "arm-none-eabi-gcc", "qemu-system-arm", "avr-gcc")
 _DEMO_TOOLS = ("cc", "make")
 
 
@@ -139,7 +139,7 @@ def _tools() -> Iterator[Check]:
 
 
 def _has_headers(tool_id: str) -> bool:
-    options = {"cc": (), "arm-none-eabi-gcc": ("--specs=nano.specs",)}
+    options = {"cc": (), "arm-none-eabi-gcc": ("--specs=nano.specs",), "avr-gcc": ("-mmcu=atmega2560",)}
     return tool_id not in options or toolchain.compiles(tool_id, options[tool_id])
 
 

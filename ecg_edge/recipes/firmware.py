@@ -14,6 +14,7 @@ from ecg_edge.codegen.image import image_files, read_model
 from ecg_edge.codegen.selftest import Preparation
 from ecg_edge.codegen.target import CORES, PORTABLE, find_target
 from ecg_edge.device.boards import find_board
+from ecg_edge.errors import BudgetError
 from ecg_edge.signal.prepare import Prepare, prepare
 
 SHIPPED_MODEL = "ecg5"
@@ -45,6 +46,8 @@ def export(
     """
     bundles = [bundle] if isinstance(bundle, Bundle) else list(bundle)
     limits = None if board is None else board_limits(board)
+    if engine == "tflm" and board is not None and find_board(board).core == "avr":
+        raise BudgetError(f"board {board} has an 8-bit core, and TensorFlow Lite Micro needs 32; --engine native runs")
     return project.export(
         bundles,
         out,

@@ -45,6 +45,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "device/emulator.py",
         "device/process.py",
         "device/qemu.py",
+        "device/simavr.py",
         "device/toolchain.py",
     ),
     "tensorflow": ("learn/",),
