@@ -19,7 +19,7 @@ URL ?=
 # System packages, fetched with apt where root or sudo allows it.
 HOST_PACKAGES := gcc libc6-dev
 ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
-TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm gcc-avr avr-libc arduino-core-avr
+TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev
 
 .PHONY: help venv model demo check test soak emu hil bench identity golden size lock clean
 

@@ -15,6 +15,8 @@ probe() {
         gcc-avr) command -v avr-gcc && command -v avr-g++ ;;
         avr-libc) printf '#include <avr/io.h>\n' | avr-gcc -mmcu=atmega2560 -E - ;;
         arduino-core-avr) test -d /usr/share/arduino/hardware/arduino/avr/cores ;;
+        libsimavr-dev) printf '#include <simavr/sim_avr.h>\n' | gcc -E - ;;
+        libelf-dev) printf '#include <libelf.h>\n' | gcc -E - ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
