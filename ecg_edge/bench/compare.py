@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_edge.bench.answers import Expected, verdicts
-from ecg_edge.bench.loopback import Answers
+from ecg_edge.bench.ask import Answers
 from ecg_edge.bench.source import Source
 from ecg_edge.bundle import Bundle
 from ecg_edge.report import metrics
@@ -55,7 +55,7 @@ def compare(run: Run, *, device: Json, sizes: Json, missing: Mapping[str, str], 
 
     Args:
         run: the answers.
-        device: loopback.describe().
+        device: ask.describe().
         sizes: sizes.sizes().
         missing: pair -> why it is not there.
         provenance: versions, command and the like.

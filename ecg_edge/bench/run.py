@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 import ecg_edge
 from ecg_edge.bench.answers import expect, float_scores, golden_scores
+from ecg_edge.bench.ask import ask, describe, matching_hello
 from ecg_edge.bench.board import is_virtual_native, open_board
 from ecg_edge.bench.compare import Run, compare, strips, timeline
-from ecg_edge.bench.loopback import ask, describe, matching_hello
 from ecg_edge.bench.sizes import sizes
 from ecg_edge.bench.source import Progress, Source, check_one_lead
 from ecg_edge.bundle import FLOAT_MODEL, Bundle
