@@ -17,6 +17,7 @@ from ecg_edge.bench import engine
 from ecg_edge.bench.engine_report import EngineBench, tables
 from ecg_edge.bench.subject import find_subject
 from ecg_edge.codegen.target import find_target
+from ecg_edge.device.machines import CORES
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.files import write_json
 
@@ -66,7 +67,7 @@ def main() -> int:
     """Parse, run, print, write; 3 when a bit differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL", help="bench_a, bench_b and ecg5 unless given")
-    parser.add_argument("--cores", default=",".join((*engine.CORES, HOST)), help="of those that are emulated, and host")
+    parser.add_argument("--cores", default=",".join((*CORES, HOST)), help="of those that are emulated, and host")
     parser.add_argument("--opts", default=",".join(engine.OPTS))
     parser.add_argument("--inputs", type=int, default=200, help="half of them random, half ECG")
     parser.add_argument("--out", type=Path, default=Path("build/bench/engine.json"))

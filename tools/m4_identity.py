@@ -25,7 +25,7 @@ from ecg_edge.bench.answers import Expected, expect, golden_scores
 from ecg_edge.bench.source import Source, record_source, synthetic_source
 from ecg_edge.bundle import Bundle
 from ecg_edge.device.filerun import FileBoard, Reply
-from ecg_edge.device.machines import COMPILER, EMULATOR, find_machine
+from ecg_edge.device.machines import find_machine
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.files import write_json
 from ecg_edge.recipes.firmware import export
@@ -104,7 +104,8 @@ def versions() -> dict[str, str]:
     def first_line(tool: str) -> str:
         return subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
-    return {"compiler": first_line(COMPILER), "emulator": first_line(EMULATOR)}
+    tools = find_machine(URL).tools
+    return {"compiler": first_line(tools.compiler), "emulator": first_line(tools.emulator)}
 
 
 def run(bundle: Bundle, windows: int, records: list[str], seed: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ecg_edge.bundle import Bundle, package_data
-from ecg_edge.device.machines import COMPILER, EMULATED
+from ecg_edge.device.machines import find_machine
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.recipes.firmware import export
 
@@ -32,11 +32,12 @@ FUNCTION_STACK_BUDGET = 512
 IMAGE_FLASH_BUDGET = 128 * 1024
 IMAGE_RAM_BUDGET = 16 * 1024
 
-MACHINE = EMULATED["qemu:cortex-m4"]
+MACHINE = find_machine("qemu:cortex-m4")
+COMPILER = MACHINE.tools.compiler
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SECTIONS = ("-ffunction-sections", "-fdata-sections", "-fcallgraph-info=su", "-DECG_ENGINE=2")
-LINK = ("--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=image.map")
-BOARD_SOURCES = ("startup.c", "clock.c", "uart.c", "wire_main.c")
+LINK = (MACHINE.tools.library, "-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=image.map")
+BOARD_SOURCES = (*MACHINE.tools.sources, "memory.c", *MACHINE.wire_mains)
 CORE = ("ecg_answer", "ecg_edge", "ecg_frame", "ecg_prepare", "ecg_selftest", "ecg_stream")
 CORE_RAM = ("edge", "config", "leads")  # variables of wire_main.c, as a sketch would have them
 ENGINE_RAM = ("scratch", "window")
@@ -45,7 +46,7 @@ CALLBACKS = ("now_us", "write_uart", "arena_used")  # by the core's config
 INDIRECT = "__indirect_call"
 LIBRARY_STACK = 32  # of memcpy and its like, whose objects do not say; newlib-nano's push at most 5 registers
 EXCEPTION_FRAME = 32  # pushed by the processor; Source: Armv7-M Architecture Reference Manual, B1.5.6
-HANDLERS = ("board_on_systick", "board_on_uart", "board_on_fault")
+HANDLERS = ("board_on_systick", "board_on_fault")
 
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*\\n(\d+) bytes \(([\w,]+)\)')
 _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
@@ -142,11 +143,11 @@ def measure(bundle: Bundle, folder: Path, *, optimize: str = "-O2") -> Sizes:
     export(bundle, folder / "fw", board=MACHINE.board)
     source, own = (folder / "fw" / "EcgEdge" / "src").resolve(), (package_data("firmware") / "qemu").resolve()
     files = [*sorted(source.glob("*.c")), *(own / name for name in BOARD_SOURCES)]
-    flags = (*MACHINE.core, *WARNINGS, *SECTIONS, optimize, f"-I{source}", f"-I{own}")
+    flags = (*MACHINE.options, *WARNINGS, *SECTIONS, optimize, f"-I{source}", f"-I{own}")
     _run(COMPILER, *flags, "-c", *map(str, files), cwd=folder)
     objects = [f"{file.stem}.o" for file in files]
     script = (f"-L{own}", "-T", str(own / MACHINE.script))
-    _run(COMPILER, *MACHINE.core, *LINK, *script, *objects, "-o", "image.elf", cwd=folder)
+    _run(COMPILER, *MACHINE.options, *LINK, *script, *objects, "-o", "image.elf", cwd=folder)
     graph = CallGraph()
     for path in folder.glob("*.ci"):
         graph.read(path.read_text(encoding="utf-8"))

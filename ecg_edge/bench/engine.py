@@ -23,11 +23,10 @@ from ecg_edge.device.elf import read_image
 from ecg_edge.device.enginerun import EngineBoard, EngineRun
 from ecg_edge.device.filerun import FileBoard
 from ecg_edge.device.images import EngineFolder
-from ecg_edge.device.machines import EMULATED, find_core
+from ecg_edge.device.machines import find_core, find_machine
 from ecg_edge.recipes.firmware import export
 from ecg_edge.signal.synth import balanced_labels, collect, synthesize
 
-CORES = tuple(machine.name for machine in EMULATED.values())
 OPTS = ("speed", "size")
 STREAM_HOPS = 12  # verdicts of a stream after its first
 # Source: ecg5 1.0.0 (sha256 5d32a8fd) under TFLM 90b983c2b with CMSIS-NN 4ab83cc3, arm-none-eabi-gcc 12.2 -O2 -DNDEBUG,
@@ -212,7 +211,7 @@ def _ram_with_prepare(bundle: Bundle, target: Target, cache: Path | None) -> int
     url, m = find_core(target.core), bundle.manifest
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
         firmware = Path(folder) / "firmware"
-        export(bundle, firmware, board=EMULATED[url].board, core=target.core, opt=target.opt)
+        export(bundle, firmware, board=find_machine(url).board, core=target.core, opt=target.opt)
         board = FileBoard(url, firmware, window=m.window, leads=m.leads, cache=cache)
         samples_uv = collect(synthesize(balanced_labels(1), seed=0, length=m.window, fs_hz=m.fs_hz)).samples_uv
         stream_uv = np.repeat(samples_uv.reshape(-1, 1), m.leads, axis=1)

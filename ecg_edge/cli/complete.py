@@ -33,8 +33,7 @@ def devices(incomplete: str) -> list[str]:
     from ecg_edge.device.machines import EMULATED
 
     virtual = [url for url in VIRTUAL if not url.endswith(":")]
-    emulated = [url for url, machine in EMULATED.items() if machine.uart]
-    return _starting([*virtual, *emulated, *available_ports()], incomplete)
+    return _starting([*virtual, *EMULATED, *available_ports()], incomplete)
 
 
 def _starting(names: list[str], incomplete: str) -> list[str]:

@@ -65,7 +65,7 @@ class EngineBoard:
         """Build its image, unless that was done before.
 
         Args:
-            url: a key of `machines.EMULATED`.
+            url: of an emulated board.
             engine: what to run.
             optimize: the compiler's options for the engine's files.
             cache: where to keep builds; the user's cache folder by default.

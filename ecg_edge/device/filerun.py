@@ -69,7 +69,7 @@ class FileBoard:
         """Build its image, unless that was done before.
 
         Args:
-            url: a key of `machines.EMULATED`.
+            url: of an emulated board.
             firmware: the exported folder.
             window: samples per window of the image's first model.
             leads: of that model.

@@ -14,14 +14,13 @@ from pathlib import Path
 from ecg_edge.bundle import package_data
 from ecg_edge.device import toolchain
 from ecg_edge.device.build import build, library_folder
-from ecg_edge.device.machines import APT, COMPILER, Machine, find_machine
+from ecg_edge.device.machines import Machine, find_machine
 from ecg_edge.errors import DeviceError
 
 _C = ("-std=c99", "-g", "-ffunction-sections", "-fdata-sections", "-DECG_ENGINE=2")
 _OPTIMIZE = "-O2"  # of the board's own files and of the core
-_LINK = ("--specs=nano.specs", "-nostartfiles", "-Wl,--gc-sections")
-_SHARED = ("startup.c", "clock.c")
-_ENGINE_MAINS = (*_SHARED, "semihost.c", "engine_main.c")
+_LINK = ("-nostartfiles", "-Wl,--gc-sections")
+_ENGINE_MAINS = ("semihost.c", "engine_main.c")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +57,22 @@ def build_image(
     Raises:
         DeviceError: a tool is missing, no such folder, or it does not compile.
     """
-    machine, compiler, own = find_machine(url), _compiler(url), _own()
+    machine, own = find_machine(url), _own()
     library = library_folder(firmware)
-    sources = [*sorted(library.glob("*.c")), *(own / name for name in (*_SHARED, *mains))]
+    sources = [*sorted(library.glob("*.c")), *_board_sources(machine, mains)]
     files = [*sources, *sorted(library.glob("*.h")), *_parts(machine)]
-    flags = (*machine.core, *_C, _OPTIMIZE, *machine.defines, *defines, *_LINK)
+    flags = (*_common(machine), _OPTIMIZE, *machine.defines, *defines, *_LINK)
     step = [*flags, f"-I{library}", f"-I{own}", *map(str, sources), *_script(machine)]
-    return _build(url, f"{Path(mains[-1]).stem}.elf", compiler, files, [step], flags=flags, cache=cache)
+    return _build(url, f"{Path(mains[-1]).stem}.elf", files, [step], flags=flags, cache=cache)
+
+
+def build_wire(url: str, firmware: Path, *, cache: Path | None = None) -> Path:
+    """The image of the exported folder that talks over the board's UART.
+
+    Raises:
+        DeviceError: as of `build_image`.
+    """
+    return build_image(url, firmware, find_machine(url).wire_mains, cache=cache)
 
 
 def build_engine(
@@ -73,7 +81,7 @@ def build_engine(
     """The image that runs one model's engine over files.
 
     Args:
-        url: a key of EMULATED.
+        url: of an emulated board.
         engine: what to run.
         optimize: the compiler's options for the engine's files; the harness has its own, always the same.
         harness_only: leave the engine out. That image does not run: its sizes come off those of the whole.
@@ -82,10 +90,10 @@ def build_engine(
     Raises:
         DeviceError: a tool is missing, or it does not compile.
     """
-    machine, compiler, own = find_machine(url), _compiler(url), _own()
+    machine, own = find_machine(url), _own()
     folder = engine.folder.resolve()
-    sources, mains = sorted(folder.glob("*.c")), [own / name for name in _ENGINE_MAINS]
-    common = (*machine.core, *_C, f"-I{folder}")
+    sources, mains = sorted(folder.glob("*.c")), _board_sources(machine, _ENGINE_MAINS)
+    common = (*_common(machine), f"-I{folder}")
     link = [*common, _OPTIMIZE, *machine.defines, *engine.defines, *_LINK, f"-I{own}", *map(str, mains)]
     link += _script(machine)
     if harness_only:
@@ -96,23 +104,25 @@ def build_engine(
     files = [*sources, *sorted(folder.glob("*.h")), *mains, *_parts(machine)]
     # Where the files lie makes no difference to what comes out.
     told = [flag for flag in flags if str(folder) not in flag and str(own) not in flag]
-    return _build(url, f"{engine.name}.elf", compiler, files, steps, flags=told, cache=cache)
+    return _build(url, f"{engine.name}.elf", files, steps, flags=told, cache=cache)
 
 
 def _own() -> Path:
     return (package_data("firmware") / "qemu").resolve()
 
 
-def _compiler(url: str) -> str:
-    compiler = shutil.which(COMPILER)
-    if compiler is None:
-        raise DeviceError(f"{url} needs {COMPILER}, and there is none: {APT}")
-    return compiler
+def _common(machine: Machine) -> tuple[str, ...]:
+    """The compiler's options for every file of an image."""
+    return (*machine.options, machine.tools.library, *_C)
+
+
+def _board_sources(machine: Machine, mains: Sequence[str]) -> list[Path]:
+    return [_own() / name for name in (*machine.tools.sources, "memory.c", *mains)]
 
 
 def _parts(machine: Machine) -> list[Path]:
     """What the board's own sources include and are linked by."""
-    return [_own() / name for name in ("board.h", "sections.ld", machine.script)]
+    return [*sorted(_own().glob("*.h")), _own() / "sections.ld", _own() / machine.script]
 
 
 def _script(machine: Machine) -> list[str]:
@@ -122,16 +132,19 @@ def _script(machine: Machine) -> list[str]:
 def _build(
     url: str,
     name: str,
-    compiler: str,
     files: Sequence[Path],
     steps: Sequence[Sequence[str]],
     *,
     flags: Sequence[str],
     cache: Path | None,
 ) -> Path:
+    tools = find_machine(url).tools
+    compiler = shutil.which(tools.compiler)
+    if compiler is None:
+        raise DeviceError(f"{url} needs {tools.compiler}, and there is none: {tools.apt}")
     try:
         return build(name, compiler, files, steps, flags=flags, cache=cache)
     except DeviceError as error:
-        if toolchain.compiles(COMPILER, ("--specs=nano.specs",)):
+        if toolchain.compiles(tools.compiler, (tools.library,)):
             raise
-        raise DeviceError(f"{url} needs the C library of {COMPILER}, and there is none: {APT}") from error
+        raise DeviceError(f"{url} needs the C library of {tools.compiler}, and there is none: {tools.apt}") from error

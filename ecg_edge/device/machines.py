@@ -1,4 +1,8 @@
-"""The cores that QEMU emulates here: machine, compiler options, memory map, clock. Layer: device; imports errors."""
+"""The boards that QEMU emulates here: tools, processor, memory map, clock, UART. Layer: device; imports errors.
+
+One table, EMULATED. A board goes by its id of boards.toml, `qemu:microbit`, or by its core, `qemu:cortex-m0`, which
+means the first board of that core.
+"""
 
 from __future__ import annotations
 
@@ -6,65 +10,124 @@ from dataclasses import dataclass
 
 from ecg_edge.errors import DeviceError
 
-EMULATOR = "qemu-system-arm"
-COMPILER = "arm-none-eabi-gcc"
-APT = "sudo apt-get install --no-install-recommends gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 _INSTRUCTIONS_PER_S = 1_000_000_000  # of the board's time, under -icount shift=0
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """A core as QEMU has it."""
+class Architecture:
+    """What builds and emulates a family of cores, and what their images share."""
 
-    board: str  # of boards.toml
-    machine: str  # QEMU's name
-    core: tuple[str, ...]  # the compiler's options
-    script: str  # the linker's, in firmware/qemu
-    clock_hz: int = 25_000_000  # of SysTick
-    ram: int = 0x20000000  # where it begins
-    uart: str = ""  # its driver in firmware/qemu; "": none, so that the board answers files only
+    compiler: str
+    emulator: str
+    library: str  # the compiler's option for its C library
+    packages: str  # of Debian, that bring all three
+    sources: tuple[str, ...]  # in firmware/qemu: start-up, clock
 
     @property
-    def name(self) -> str:
-        """The core's, as `ecg-edge export --core` has it."""
-        return self.core[0].removeprefix("-mcpu=")
+    def apt(self) -> str:
+        """The command that brings the tools."""
+        return f"sudo apt-get install --no-install-recommends {self.packages}"
+
+
+ARM = Architecture(
+    "arm-none-eabi-gcc",
+    "qemu-system-arm",
+    "--specs=nano.specs",
+    "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
+    ("startup_cortex_m.c", "clock_systick.c"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Uart:
+    """The UART that is the wire."""
+
+    driver: str  # in firmware/qemu
+    base: int  # address of its registers
+    irq: int  # of what it received
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A board as QEMU has it."""
+
+    board: str  # its id, of boards.toml
+    core: str  # as `ecg-edge export --core` has it
+    options: tuple[str, ...]  # the compiler's
+    script: str  # the linker's, in firmware/qemu
+    uart: Uart
+    clock_hz: int = 25_000_000  # of what `board_ticks` counts
+    ram: int = 0x20000000  # where it begins
+    tools: Architecture = ARM
+
+    @property
+    def url(self) -> str:
+        """Its name."""
+        return f"qemu:{self.board}"
+
+    @property
+    def emulation(self) -> tuple[str, ...]:
+        """The emulator's options that make it this machine."""
+        return ("-machine", self.board)
 
     @property
     def instructions_per_tick(self) -> float:
-        """Of SysTick, under -icount shift=0."""
+        """Of `board_ticks`, under -icount shift=0."""
         return _INSTRUCTIONS_PER_S / self.clock_hz
 
     @property
     def defines(self) -> tuple[str, ...]:
         """What board.h is told by -D."""
-        return (f"-DBOARD_CLOCK_HZ={self.clock_hz}u", f"-DBOARD_RAM={self.ram:#x}u")
+        return (
+            f"-DBOARD_CLOCK_HZ={self.clock_hz}u",
+            f"-DBOARD_RAM={self.ram:#x}u",
+            f"-DBOARD_UART={self.uart.base:#x}u",
+            f"-DBOARD_UART_IRQ={self.uart.irq}u",
+        )
 
+    @property
+    def wire_mains(self) -> tuple[str, ...]:
+        """Of the image that talks."""
+        return (self.uart.driver, "wire_main.c")
+
+
+_MPS2_UART = Uart("uart_cmsdk.c", 0x40004000, 0)
 
 EMULATED = {
-    f"qemu:{machine.name}": machine
+    machine.url: machine
     for machine in (
-        Machine("mps2-an386", "mps2-an386", ("-mcpu=cortex-m4", "-mthumb"), "mps2.ld", uart="uart.c"),
-        Machine("mps2-an500", "mps2-an500", ("-mcpu=cortex-m7", "-mthumb"), "mps2.ld", uart="uart.c"),
+        Machine("mps2-an386", "cortex-m4", ("-mcpu=cortex-m4", "-mthumb"), "mps2.ld", _MPS2_UART),
+        Machine("mps2-an500", "cortex-m7", ("-mcpu=cortex-m7", "-mthumb"), "mps2.ld", _MPS2_UART),
         Machine(
             "mps3-an547",
-            "mps3-an547",
+            "cortex-m55",
             ("-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"),
             "an547.ld",
+            Uart("uart_cmsdk.c", 0x49303000, 43),  # receive, send and overrun in one: QEMU 8.0 swapped 33 and 34
             clock_hz=32_000_000,
             ram=0x30000000,
         ),
-        Machine("microbit", "microbit", ("-mcpu=cortex-m0", "-mthumb"), "microbit.ld", clock_hz=16_000_000),
+        Machine(
+            "microbit",
+            "cortex-m0",
+            ("-mcpu=cortex-m0", "-mthumb"),
+            "microbit.ld",
+            Uart("uart_nrf51.c", 0x40002000, 2),
+            clock_hz=16_000_000,
+        ),
     )
 }
+_BY_CORE = {f"qemu:{machine.core}": machine for machine in reversed(EMULATED.values())}
+CORES = tuple(dict.fromkeys(machine.core for machine in EMULATED.values()))
 
 
 def find_machine(url: str) -> Machine:
-    """The machine behind a URL.
+    """The machine behind a URL, of a board or of a core.
 
     Raises:
         DeviceError: there is none; says which there are.
     """
-    found = EMULATED.get(url)
+    found = EMULATED.get(url) or _BY_CORE.get(url)
     if found is None:
         raise DeviceError(f"no emulated board {url}; there are: {', '.join(EMULATED)}")
     return found
@@ -76,6 +139,4 @@ def find_core(core: str) -> str:
     Raises:
         DeviceError: no machine has that core; says which there are.
     """
-    url = f"qemu:{core}"
-    find_machine(url)
-    return url
+    return find_machine(f"qemu:{core}").url

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from ecg_edge.device import process, toolchain
-from ecg_edge.device.images import build_image
+from ecg_edge.device.images import build_wire
 from ecg_edge.device.link import Clock, SerialLink
-from ecg_edge.device.machines import APT, EMULATED, EMULATOR, Machine, find_machine
+from ecg_edge.device.machines import Machine, find_machine
 from ecg_edge.errors import DeviceError, LinkError
 
 _SEEDS = 65535
@@ -107,7 +107,7 @@ def start_qemu(url: str, firmware: Path | None, *, boot: int | None = None, cach
     """Build the image of an emulated board, unless that was done before, and start it.
 
     Args:
-        url: a key of EMULATED.
+        url: of an emulated board.
         firmware: the exported folder.
         boot: the first boot's nonce; None: a random one. Each reset adds one.
         cache: where to keep builds; the user's cache folder by default.
@@ -116,12 +116,9 @@ def start_qemu(url: str, firmware: Path | None, *, boot: int | None = None, cach
         DeviceError: no such board, no compiler or emulator, no such folder, or it does not start.
     """
     machine = find_machine(url)
-    if not machine.uart:
-        wired = ", ".join(name for name, other in EMULATED.items() if other.uart)
-        raise DeviceError(f"{url} answers files only, not a wire; {wired} do")
     if firmware is None:
         raise DeviceError(f"{url} needs an exported firmware folder (ecg-edge export)")
-    image = build_image(url, firmware, (machine.uart, "wire_main.c"), cache=cache)
+    image = build_wire(url, firmware, cache=cache)
     seed = secrets.randbelow(_SEEDS) if boot is None else boot - 1
     options = ("-kernel", str(image), "-device", f"loader,addr={machine.ram:#x},data={seed:#x},data-len=4")
     return _start(url, [*_emulator(url, machine), *options])
@@ -160,7 +157,7 @@ def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float, trace: 
     """Run an image that ends by itself, with semihosting; an instruction takes it one nanosecond of its time.
 
     Args:
-        url: a key of EMULATED.
+        url: of an emulated board.
         image: from `build_image`.
         folder: where the files are that it opens.
         timeout_s: after which it counts as hanging.
@@ -169,10 +166,11 @@ def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float, trace: 
     Raises:
         DeviceError: it fails, or does not end.
     """
-    command = [*_emulator(url, find_machine(url)), "-kernel", str(image.resolve()), "-serial", "none"]
+    machine = find_machine(url)
+    command = [*_emulator(url, machine), "-kernel", str(image.resolve()), "-serial", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0"]
     if trace is not None:
-        command += [*_one_by_one(), "-d", "exec,nochain", "-D", str(trace)]
+        command += [*_one_by_one(machine), "-d", "exec,nochain", "-D", str(trace)]
     try:
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False
@@ -184,17 +182,18 @@ def run_to_end(url: str, image: Path, folder: Path, *, timeout_s: float, trace: 
         raise DeviceError(f"{url}: {image.name} ended with status {done.returncode}: {words[-1]}")
 
 
-def _one_by_one() -> list[str]:
+def _one_by_one(machine: Machine) -> list[str]:
     """The option that translates every instruction by itself, so that -d exec names each; 8.1 renamed it."""
-    found = re.search(r"version (\d+)\.(\d+)", toolchain.version(EMULATOR) or "")
+    found = re.search(r"version (\d+)\.(\d+)", toolchain.version(machine.tools.emulator) or "")
     renamed = found is not None and (int(found[1]), int(found[2])) >= (8, 1)
     return ["-accel", "tcg,one-insn-per-tb=on"] if renamed else ["-singlestep"]
 
 
 def _emulator(url: str, machine: Machine) -> list[str]:
     """The emulator's command; it ends with us even where we cannot end it, if the system can arrange that."""
-    found, guard = shutil.which(EMULATOR), shutil.which("setpriv")
+    tools = machine.tools
+    found, guard = shutil.which(tools.emulator), shutil.which("setpriv")
     if found is None:
-        raise DeviceError(f"{url} needs {EMULATOR}, and there is none: {APT}")
-    command = [found, "-machine", machine.machine, "-display", "none", "-monitor", "none"]
+        raise DeviceError(f"{url} needs {tools.emulator}, and there is none: {tools.apt}")
+    command = [found, *machine.emulation, "-display", "none", "-monitor", "none"]
     return [guard, "--pdeathsig", "KILL", *command] if guard else command

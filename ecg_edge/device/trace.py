@@ -43,7 +43,7 @@ def trace_image(url: str, image: Path, folder: Path) -> list[Stretch]:
     """Run an image to its end.
 
     Args:
-        url: a key of machines.EMULATED.
+        url: of an emulated board.
         image: from `images.build_engine`.
         folder: where the files are that it opens; the pipe is made there.
 

@@ -1,6 +1,6 @@
 // What an emulated board gives the application: start-up, a clock, a UART, semihosting.
 //
-// As it stands, of QEMU's mps2-an386 (Cortex-M4). Another machine's clock and RAM come by -D; device/qemu.py has them.
+// As it stands, of QEMU's mps2-an386 (Cortex-M4). Another machine's numbers come by -D; device/machines.py has them.
 #ifndef BOARD_H
 #define BOARD_H
 
@@ -22,6 +22,14 @@ extern "C" {
 #define BOARD_RAM 0x20000000u
 #endif
 
+// The UART that is the wire: its registers, and the interrupt that it asks for when a byte has come.
+#ifndef BOARD_UART
+#define BOARD_UART 0x40004000u
+#endif
+#ifndef BOARD_UART_IRQ
+#define BOARD_UART_IRQ 0u
+#endif
+
 // The first bytes of RAM. No start-up code writes them: they outlive a reset, and are zero after power-on.
 typedef struct {
     uint32_t seed;          // written from outside before each reset: -device loader,addr=<BOARD_RAM>,data=N,data-len=4
@@ -29,6 +37,9 @@ typedef struct {
     uint32_t fault_pc;      // of the fault that caused this reset; 0: none
 } board_kept_t;
 #define BOARD_KEPT ((volatile board_kept_t *)BOARD_RAM)
+
+// Called by start-up once there is a stack: memory, constructors, board_main(). Does not return.
+void board_begin(void);
 
 // The application. Does not return.
 void board_main(void);

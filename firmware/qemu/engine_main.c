@@ -7,6 +7,7 @@
 // Linked without the model (-Wl,--defsym=ecg_model_<name>=0) it does not run: it is the harness, whose size comes off the whole.
 #include <string.h>
 
+#include "arch.h"
 #include "board.h"
 #include ENGINE_HEADER
 
@@ -75,10 +76,9 @@ static bool push_columns(uint32_t columns)
 // Bytes of stack below this function's frame that one window takes. Nothing else may use them: interrupts are held off.
 static __attribute__((noinline)) uint32_t stack_of(uint32_t mode)
 {
-    uint8_t *top;
     bool good;
-    __asm__ volatile("cpsid i" ::: "memory");
-    __asm__ volatile("mov %0, sp" : "=r"(top));
+    arch_mask_interrupts();
+    const uint8_t *const top = arch_stack_pointer();
     for (volatile uint8_t *at = board_stack_limit; at < top; at++) {
         *at = STACK_PATTERN;
     }
@@ -92,7 +92,7 @@ static __attribute__((noinline)) uint32_t stack_of(uint32_t mode)
     while (at < top && *at == STACK_PATTERN) {
         at++;
     }
-    __asm__ volatile("cpsie i" ::: "memory");
+    arch_unmask_interrupts();
     check(good, EXIT_ENGINE);
     return (uint32_t)(top - at);
 }

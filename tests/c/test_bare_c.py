@@ -12,7 +12,7 @@ from toolchain import WARNINGS, compiler
 
 from ecg_edge.codegen.bare import export_bare
 from ecg_edge.codegen.target import CORES, find_target
-from ecg_edge.device.machines import COMPILER
+from ecg_edge.device.machines import ARM
 
 MODELS = Path(__file__).parents[1] / "golden" / "models"
 
@@ -21,9 +21,9 @@ def compiler_for(core: str) -> list[str]:
     """The command, and what makes it compile for the core."""
     if not core.startswith("cortex"):
         return [compiler()]
-    if shutil.which(COMPILER) is None:
-        missing(f"no {COMPILER}: no folder written for {core} is compiled")
-    return [COMPILER, f"-mcpu={core}", "-mthumb", *(["-mfloat-abi=hard"] if core == "cortex-m55" else [])]
+    if shutil.which(ARM.compiler) is None:
+        missing(f"no {ARM.compiler}: no folder written for {core} is compiled")
+    return [ARM.compiler, f"-mcpu={core}", "-mthumb", *(["-mfloat-abi=hard"] if core == "cortex-m55" else [])]
 
 
 @pytest.mark.parametrize("opt", ["speed", "size"])

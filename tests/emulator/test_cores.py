@@ -14,11 +14,10 @@ from ecg_edge.bundle import Bundle
 from ecg_edge.codegen.bare import export_bare
 from ecg_edge.codegen.target import find_target
 from ecg_edge.device.elf import read_image
-from ecg_edge.device.emulator import open_device
 from ecg_edge.device.enginerun import EngineBoard
 from ecg_edge.device.filerun import FileBoard
 from ecg_edge.device.images import EngineFolder, build_engine
-from ecg_edge.device.machines import EMULATED, find_core
+from ecg_edge.device.machines import CORES, find_core, find_machine
 from ecg_edge.errors import DeviceError
 from ecg_edge.graph import interpret
 from ecg_edge.graph.tflite import read_graph
@@ -29,7 +28,6 @@ from ecg_edge.signal.synth import balanced_labels, collect, synthesize
 pytestmark = pytest.mark.emulator
 
 MODEL = Path(__file__).parents[1] / "golden" / "models" / "flat.tflite"
-NAMES = [machine.name for machine in EMULATED.values()]
 WINDOW, LEADS, CLASSES, HOP = 48, 2, 5, 16
 OPTIMIZE = ("-O2",)
 
@@ -51,7 +49,7 @@ def inputs() -> NDArray[np.int8]:
     return np.random.default_rng(3).integers(-128, 128, (12, WINDOW, LEADS)).astype(np.int8)
 
 
-@pytest.mark.parametrize("core", NAMES)
+@pytest.mark.parametrize("core", CORES)
 def test_an_engine_gives_the_golden_scores(
     core: str, engine: EngineFolder, inputs: NDArray[np.int8], cache: Path
 ) -> None:
@@ -59,7 +57,7 @@ def test_an_engine_gives_the_golden_scores(
     assert found.scores.tolist() == interpret.run(read_graph(MODEL.read_bytes(), name="flat"), inputs).tolist()
 
 
-@pytest.mark.parametrize("core", NAMES)
+@pytest.mark.parametrize("core", CORES)
 def test_pushing_columns_gives_what_whole_windows_give(
     core: str, engine: EngineFolder, inputs: NDArray[np.int8], cache: Path
 ) -> None:
@@ -104,21 +102,16 @@ def test_flash_is_what_the_engine_adds_to_the_harness(engine: EngineFolder, cach
     assert board.size.ram_bytes == 0
 
 
-@pytest.mark.parametrize("core", [name for name in NAMES if name != "cortex-m4"])
+@pytest.mark.parametrize("core", [name for name in CORES if name != "cortex-m4"])
 def test_the_firmware_answers_files_with_the_golden_scores(core: str, tmp_path: Path, cache: Path) -> None:
     bundle, url = Bundle.load("ecg5"), find_core(core)
-    export(bundle, tmp_path / "firmware", board=EMULATED[url].board)
+    export(bundle, tmp_path / "firmware", board=find_machine(url).board)
     board = FileBoard(url, tmp_path / "firmware", window=1024, leads=1, cache=cache)
     windows = collect(synthesize(balanced_labels(1), seed=5)).samples_uv
     columns = prepare(windows, Prepare.from_manifest(bundle.manifest.prepare))[..., None]
     reply = board.windows(windows[..., None])
     assert reply.selftest_failed == 0
     assert reply.scores.tolist() == interpret.run(read_graph(bundle.model, name="ecg5"), columns).tolist()
-
-
-def test_a_core_without_a_uart_is_refused_where_a_wire_is_wanted(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="qemu:cortex-m0 answers files only, not a wire; qemu:cortex-m4, "):
-        open_device("qemu:cortex-m0", tmp_path)
 
 
 def test_an_input_cut_short_is_one_line(engine: EngineFolder, inputs: NDArray[np.int8], cache: Path) -> None:
@@ -136,7 +129,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
 
 def test_a_core_that_nothing_emulates_is_named_with_those_there_are() -> None:
     need_tools()
-    with pytest.raises(DeviceError, match="no emulated board qemu:z80; there are: qemu:cortex-m4, qemu:cortex-m7"):
+    with pytest.raises(DeviceError, match="no emulated board qemu:z80; there are: qemu:mps2-an386, qemu:mps2-an500"):
         find_core("z80")
 
 

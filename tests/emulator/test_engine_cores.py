@@ -15,9 +15,10 @@ from random_graphs import random_graph, random_inputs
 
 from ecg_edge.codegen.bare import bare_files
 from ecg_edge.codegen.target import CORES, Opt, find_target
+from ecg_edge.device import machines
 from ecg_edge.device.enginerun import EngineBoard
 from ecg_edge.device.images import EngineFolder
-from ecg_edge.device.machines import EMULATED, find_core
+from ecg_edge.device.machines import find_core
 from ecg_edge.graph import interpret
 from ecg_edge.graph.ir import Conv1D, DepthwiseConv1D, Graph, Op
 from ecg_edge.graph.plan import make_plan
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.emulator
 
 MODELS = Path(__file__).parents[1] / "golden" / "models"
 # One core for each kernel set.
-NAMES = {CORES[machine.name]: machine.name for machine in reversed(EMULATED.values())}
+NAMES = {CORES[core]: core for core in reversed(machines.CORES)}
 TARGETS = [(name, opt) for name in NAMES.values() for opt in get_args(Opt)]
 SEEDS = range(30 if os.environ.get("ECG_SOAK") else 4)
 INPUTS = 12

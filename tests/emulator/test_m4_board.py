@@ -20,7 +20,7 @@ from ecg_edge.bench.board import open_board
 from ecg_edge.bundle import Bundle, package_data
 from ecg_edge.device import Device, Frame, FrameReader, FrameType, Hello, Patience, encode_frame, images
 from ecg_edge.device.emulator import open_device
-from ecg_edge.device.machines import COMPILER, EMULATOR
+from ecg_edge.device.machines import ARM
 from ecg_edge.device.messages import Index, SelfTestState
 from ecg_edge.device.qemu import QemuLink, start_qemu
 from ecg_edge.errors import DeviceError, LinkError
@@ -71,7 +71,7 @@ def one_line(caught: pytest.ExceptionInfo[Exception]) -> str:
 
 def test_hello_with_a_passed_selftest_comes_within_a_second_of_power_on(cache: Path, tmp_path: Path) -> None:
     firmware = export_for_m4(Bundle.load("ecg5"), tmp_path / "firmware")
-    images.build_image(URL, firmware, ("uart.c", "wire_main.c"), cache=cache)
+    images.build_wire(URL, firmware, cache=cache)
     took_s = []
     for _ in range(3):  # the machine may be busy: the best of three
         start_s = time.monotonic()
@@ -167,7 +167,7 @@ def test_bench_starts_the_board_as_easily_as_a_port() -> None:
         assert device.require(bundle.model_sha256).board == "mps2-an386"
 
 
-@pytest.mark.parametrize("tool", [COMPILER, EMULATOR])
+@pytest.mark.parametrize("tool", [ARM.compiler, ARM.emulator])
 def test_a_missing_tool_is_one_line_with_the_command_that_installs_it(
     firmware: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
@@ -182,7 +182,7 @@ def test_a_missing_c_library_is_one_line_with_the_command_that_installs_it(
     firmware: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need_tools()
-    compiler = tmp_path / COMPILER
+    compiler = tmp_path / ARM.compiler
     compiler.write_text('#!/bin/sh\n[ "$1" = -print-file-name=nano.specs ] && echo nano.specs && exit 0\nexit 1\n')
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
@@ -192,7 +192,7 @@ def test_a_missing_c_library_is_one_line_with_the_command_that_installs_it(
 
 
 def test_what_is_no_emulated_board_or_no_export_is_refused(tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(DeviceError, match="no emulated board qemu:z80; there are: qemu:cortex-m4"):
+    with pytest.raises(DeviceError, match="no emulated board qemu:z80; there are: qemu:mps2-an386"):
         open_device("qemu:z80", tmp_path)
     with pytest.raises(DeviceError, match="qemu:cortex-m4 needs an exported firmware folder"):
         open_device(URL)
@@ -210,7 +210,7 @@ def test_every_source_of_the_images_compiles_without_a_warning(
     engine = images.EngineFolder(library, image[0].manifest.name, input_bytes=48, classes=5)
     flags = ("-mcpu=cortex-m4", "-mthumb", *WARNINGS, optimize, f"-I{own.resolve()}", f"-I{library}", *engine.defines)
     done = subprocess.run(
-        [COMPILER, *flags, "-c", *map(os.path.abspath, sources)],
+        [ARM.compiler, *flags, "-c", *map(os.path.abspath, sources)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -20,7 +20,7 @@ from ecg_edge.codegen.target import Target
 from ecg_edge.device.elf import Image, Symbol
 from ecg_edge.device.enginerun import EngineBoard
 from ecg_edge.device.images import EngineFolder
-from ecg_edge.device.machines import EMULATED, find_core
+from ecg_edge.device.machines import CORES, find_core
 from ecg_edge.device.trace import Stretch, stretches
 
 pytestmark = pytest.mark.emulator
@@ -74,7 +74,7 @@ def test_a_bare_model_is_profiled_as_a_table_and_as_json() -> None:
         (["ecg5", "--tflite", str(MODEL)], "either a bundle's name or folder, or --tflite FILE"),
         (["--tflite", "Makefile"], "Makefile is no .tflite by its name"),
         (["ecg5", "--core", "z80"], "no core 'z80'; there are: "),
-        (["ecg5", "--core", "host"], "no emulated board qemu:host; there are: qemu:cortex-m4"),
+        (["ecg5", "--core", "host"], "no emulated board qemu:host; there are: qemu:mps2-an386"),
     ],
 )
 def test_a_wrong_wish_is_one_line(arguments: list[str], line: str) -> None:
@@ -153,7 +153,7 @@ def test_steps_are_declared_by_the_macro_that_the_profile_sets() -> None:
     assert f"#ifndef {name}" in header.read_text()
 
 
-@pytest.mark.parametrize("core", [machine.name for machine in EMULATED.values()])
+@pytest.mark.parametrize("core", CORES)
 def test_the_clock_and_the_trace_count_the_same(core: str, tmp_path: Path) -> None:
     need_tools()
     subject = find_subject(MODEL)

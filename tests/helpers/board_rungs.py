@@ -16,7 +16,7 @@ from ecg_edge.bundle import Affine, Bundle, Manifest, save_bundle, shipped_bundl
 from ecg_edge.device import FakeLink, Link, SerialLink
 from ecg_edge.device.emulator import BoardLink, start_board
 from ecg_edge.device.fake import FakeDevice, FakeModel, Scores, fake_hello
-from ecg_edge.device.machines import COMPILER, EMULATOR, find_machine
+from ecg_edge.device.machines import find_machine
 from ecg_edge.device.qemu import start_qemu
 from ecg_edge.graph import interpret
 from ecg_edge.graph.tflite import read_graph
@@ -132,10 +132,16 @@ def virtual_rung(url: str, image: tuple[Bundle, ...], tmp: Path, cache: Path) ->
     link.close()
 
 
-def qemu_rung(url: str, image: tuple[Bundle, ...], tmp: Path, cache: Path) -> Iterator[Rung]:
-    for tool, package in ((COMPILER, "gcc-arm-none-eabi libnewlib-arm-none-eabi"), (EMULATOR, EMULATOR)):
+def need_emulator(url: str) -> None:
+    """Skip, saying what is missing, unless the `qemu:` board can be built and emulated."""
+    tools = find_machine(url).tools
+    for tool in (tools.compiler, tools.emulator):
         if shutil.which(tool) is None:
-            missing(f"no {tool}: {url} is not tested (apt-get install --no-install-recommends {package})")
+            missing(f"no {tool}: {url} is not tested ({tools.apt})")
+
+
+def qemu_rung(url: str, image: tuple[Bundle, ...], tmp: Path, cache: Path) -> Iterator[Rung]:
+    need_emulator(url)
     export(image, tmp / "qemu", board=find_machine(url).board)
     link = start_qemu(url, tmp / "qemu", cache=cache)
     yield Rung("qemu", link, image, link.reset)

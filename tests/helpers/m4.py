@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
-from board_rungs import missing
+from board_rungs import need_emulator
 
 from ecg_edge.bundle import Bundle
-from ecg_edge.device.machines import COMPILER, EMULATOR, find_machine
+from ecg_edge.device.machines import find_machine
 from ecg_edge.recipes.firmware import export
 
 URL = "qemu:cortex-m4"
-PACKAGES = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
 
 
 def need_tools() -> None:
     """Skip, saying what is missing, unless the board can be built and emulated."""
-    for tool in (COMPILER, EMULATOR):
-        if shutil.which(tool) is None:
-            missing(f"no {tool}: {URL} is not tested (apt-get install --no-install-recommends {PACKAGES})")
+    need_emulator(URL)
 
 
 def board_cache(request: pytest.FixtureRequest) -> Path:

@@ -1,4 +1,5 @@
 // SysTick as a clock: 24 bits wide, so its turns are counted by interrupt.
+#include "arch.h"
 #include "board.h"
 
 #define SYST_CSR (*(volatile uint32_t *)0xE000E010u)
@@ -34,12 +35,12 @@ void board_clock_start(void)
 // take its time over interrupts.
 static uint32_t read_clock(uint32_t *ticks)
 {
-    __asm__ volatile("cpsid i" ::: "memory");
+    arch_mask_interrupts();
     const uint32_t before = SYST_CVR;
     const bool ended = (ICSR & ICSR_SYSTICK_PENDING) != 0u;
     const uint32_t now = ended ? SYST_CVR : before;
     const uint32_t whole = ended ? turns + 1u : turns;
-    __asm__ volatile("cpsie i" ::: "memory");
+    arch_unmask_interrupts();
     *ticks = ended && now == 0u ? 0u : TURN_TICKS - now;
     return whole;
 }
