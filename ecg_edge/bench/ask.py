@@ -111,6 +111,7 @@ def _counts(device: Device) -> dict[str, int]:
         "repeats": ours.repeats,
         "losses": ours.losses,
         "resets": ours.resets,
+        "replugs": ours.replugs,
         "damaged_in": ours.damaged,
     } | {name: int(getattr(theirs, name)) for name in names}
 

@@ -93,6 +93,7 @@ def made_up_report(*, broken: bool = False) -> tuple[dict[str, Any], list[Strip]
             "repeats": 0,
             "losses": 0,
             "resets": 0,
+            "replugs": 0,
             "crc_errors": 0,
         },
         "provenance": {"command": "ecg-edge bench", "versions": {"numpy": "1.26.4"}},
