@@ -206,8 +206,8 @@ def _bench_tail(report: Mapping[str, Any]) -> str:
         [
             f"latency {number(t['p50'])} us p50, {number(t['p95'])} us p95, {number(t['max'])} us max ({clock})",
             f"link    {number(link['bytes_per_s'])} bytes/s, {number(link['windows_per_s'])} windows/s; "
-            f"{number(link['repeats'])} repeats, {number(link['losses'])} losses, "
-            f"{number(link['resets'])} resets, {number(link['replugs'])} replugs, {number(link['crc_errors'])} CRC errors",
+            f"{number(link['repeats'])} repeats, {number(link['losses'])} losses, {number(link['resets'])} resets, "
+            f"{number(link['replugs'])} replugs, {number(link['crc_errors'])} CRC errors",
             DISCLAIMER,
         ]
     )
