@@ -117,7 +117,7 @@ def _export_bare(
         print_json(report.to_json())
         return
     print_result(f"{report.name}, sha256 {report.sha256[:12]}, for {report.core}, {report.opt}. {report.stream_note}")
-    how = " ".join(("-std=c99", *flags(target), "-c", f"{report.out}/*.c"))
+    how = " ".join((f"-std={target.standard}", *flags(target), "-c", f"{report.out}/*.c"))
     print_result(f"{report.out}: {len(report.files)} files. Your compiler for {report.core} takes them with {how}")
 
 

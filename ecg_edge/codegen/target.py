@@ -37,6 +37,11 @@ class Target:
         """The kernel set: kernels/<name>.py, and firmware/EcgEdge/src/ecg_ops_<name>.h."""
         return CORES[self.core]
 
+    @property
+    def standard(self) -> str:
+        """The C that its engine is written in: on AVR tables lie in flash, which ISO C cannot say."""
+        return "gnu99" if self.kernels == "avr" else "c99"
+
 
 PORTABLE = Target()
 

@@ -17,13 +17,21 @@ from ecg_edge.device.machines import ARM
 MODELS = Path(__file__).parents[1] / "golden" / "models"
 
 
+AVR_WARNINGS = ["-std=gnu99", *(flag for flag in WARNINGS if flag not in ("-std=c99", "-pedantic"))]  # for __flash
+
+
 def compiler_for(core: str) -> list[str]:
-    """The command, and what makes it compile for the core."""
+    """The command, and what makes it compile for the core without a warning."""
+    if core == "avr":
+        if shutil.which("avr-gcc") is None:
+            missing("no avr-gcc: no folder written for AVR is compiled (sudo apt-get install gcc-avr avr-libc)")
+        return ["avr-gcc", "-mmcu=atmega2560", *AVR_WARNINGS]
     if not core.startswith("cortex"):
-        return [compiler()]
+        return [compiler(), *WARNINGS]
     if shutil.which(ARM.compiler) is None:
         missing(f"no {ARM.compiler}: no folder written for {core} is compiled")
-    return [ARM.compiler, f"-mcpu={core}", "-mthumb", *(["-mfloat-abi=hard"] if core == "cortex-m55" else [])]
+    hard = ["-mfloat-abi=hard"] if core == "cortex-m55" else []
+    return [ARM.compiler, f"-mcpu={core}", "-mthumb", *hard, *WARNINGS]
 
 
 @pytest.mark.parametrize("opt", ["speed", "size"])
@@ -33,9 +41,19 @@ def test_every_file_compiles_without_a_warning(core: str, opt: str, tmp_path: Pa
     for model in ("bench_a", "bench_b", "residual"):
         out = tmp_path / model
         export_bare(MODELS / f"{model}.tflite", out, target=target)
-        command = [*compiler_for(core), *WARNINGS, "-O2", "-c", *sorted(map(str, out.glob("*.c")))]
+        command = [*compiler_for(core), "-O2", "-c", *sorted(map(str, out.glob("*.c")))]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), model
+
+
+@pytest.mark.parametrize("level", ["-Os", "-O1", "-O2", "-O3"])
+def test_a_folder_for_avr_or_for_any_core_compiles_for_avr_however_it_is_optimized(level: str, tmp_path: Path) -> None:
+    for core, opt in (("avr", "size"), ("avr", "speed"), ("portable", "size")):
+        out = tmp_path / f"{core}-{opt}"
+        export_bare(MODELS / "bench_b.tflite", out, target=find_target(core, opt))
+        command = [*compiler_for("avr"), level, "-c", *sorted(map(str, out.glob("*.c")))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), core
 
 
 def test_a_folder_for_any_core_compiles_with_nothing_but_the_standard(tmp_path: Path) -> None:

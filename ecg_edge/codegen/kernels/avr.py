@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One output: its level is (sum + offset) * factor >> 32, unless that lies within `slack` of the next one."""
+    """One output: its level is (sum + offset) * factor >> 32, unless the product is less than `slack` above it."""
 
     factor: int
     offset: int
@@ -77,14 +77,13 @@ def _guess(op: Conv1D | DepthwiseConv1D, unit: int, furthest: int) -> Guess | No
     factor = _factor(int(op.multipliers[unit]), int(op.shifts[unit]))
     if steps is None or not 0 < factor < 1 << 32:
         return None
-    # With sums from 0 on, each step would have to come when the product is at its level; the first sum that gives it
-    # may come late by so much, the last that does not give it yet early by so much.
+    # With sums from 0 on, each step would have to come when the product is at its level. The first sum that gives it
+    # may come late by so much: the offset makes up for that. The last sum before it is then early by so much.
     levels = np.arange(1, len(steps) + 1, dtype=np.int64) << 32
     late = int((levels - steps * factor).max()) + _DROPPED
-    early = int(((steps - 1) * factor - levels).max())
-    offset = round((late - early) / 2 / factor)
-    late, early = late - offset * factor, early + offset * factor
-    slack = max(-(-late // _UNIT), early // _UNIT + 1, 1)
+    offset = -(-late // factor)
+    early = int(((steps - 1 + offset) * factor - levels).max())
+    slack = max(early // _UNIT + 1, 1)
     reached = furthest + abs(offset)
     if slack > _SLACK_LIMIT or reached >= _SUM_LIMIT or reached * factor >= _PRODUCT_LIMIT:
         return None

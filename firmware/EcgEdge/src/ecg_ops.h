@@ -65,6 +65,10 @@ ECG_INLINE void ecg_line_reset(ecg_line_t *line, int8_t *columns, const ECG_FLAS
 // n bytes to a lower address, which may overlap where they were. `words`: both addresses are multiples of 4.
 ECG_INLINE void ecg_line_move(int8_t *to, const int8_t *from, size_t n, bool words)
 {
+#if defined(__AVR__)
+    (void)words;
+    memmove(to, from, n);
+#else
     typedef struct { int32_t word[4]; } block_t;
     block_t block;
 #if defined(__GNUC__)
@@ -84,6 +88,7 @@ ECG_INLINE void ecg_line_move(int8_t *to, const int8_t *from, size_t n, bool wor
     for (; n != 0u; n--) {
         *to++ = *from++;
     }
+#endif
 }
 
 // Counts the column just written to next. True when `span` columns are there.

@@ -8,7 +8,7 @@
 //
 //     level = (sum + offset) * factor >> 32
 //
-// is right but where the product is close to the next level, by the upper bytes alone. How close, `slack`, the generator
+// by the upper bytes alone is right but where the product has only just reached a level. How close, `slack`, the generator
 // found by trying every step of every output. There, once in some hundred sums, TensorFlow Lite Micro's rule is computed.
 // A layer for which no such numbers are there runs ecg_matrix_any_s8.
 #ifndef ECG_OPS_AVR_H
@@ -25,16 +25,18 @@ typedef int8_t ecg_wide_t;
 
 // Of one output.
 typedef struct {
-    int32_t begin;         // bias, zero points, offset: what a sum begins with
+    __int24 begin;         // bias, zero points, offset: what its sum begins with
     uint32_t factor;
-    int32_t offset;
+    __int24 offset;
     int32_t multiplier;    // of TFLM's rule
     int8_t shift;
 } ecg_unit_t;
 
+ECG_STATIC_ASSERT(sizeof(ecg_unit_t) == 15, a_unit_has_15_bytes);    // ecg_finish() counts on it
+
 // How a layer's levels become outputs.
 typedef struct {
-    uint8_t slack;         // 256ths of a level
+    uint8_t slack;         // 256ths of a level; less than that above one asks TFLM's rule
     uint8_t levels;        // max - min
     int8_t zero;
     int8_t min;
@@ -80,67 +82,96 @@ ECG_INLINE void ecg_put_wide(ecg_wide_t *out, const int8_t *in, size_t n)
 
 // --- requantization --------------------------------------------------------------------------------------------------
 
-static ECG_NOINLINE int8_t ecg_exact(const ECG_FLASH ecg_unit_t *unit, __int24 sum, const ecg_levels_t *levels)
+static ECG_NOINLINE int8_t ecg_exact(const ECG_FLASH ecg_unit_t *unit, __int24 sum, const ECG_FLASH ecg_levels_t *levels)
 {
     const int32_t value = levels->zero + ecg_requantize(sum - unit->offset, unit->multiplier, unit->shift);
     return (int8_t)ecg_clamp(value, levels->min, levels->max);
 }
 
-// sum * factor >> 16, by the products that reach the upper bytes: up to 2^25 / 2^16 too small. sum is not negative.
-ECG_INLINE uint32_t ecg_scale(__uint24 sum, const ECG_FLASH uint32_t *factor)
-{
-    uint32_t product, by;
-    uint8_t zero;
-    __asm__(
-        "lpm %A[by], Z+\n\tlpm %B[by], Z+\n\tlpm %C[by], Z+\n\tlpm %D[by], Z\n\t"
-        "clr %[zero]\n\tclr %C[p]\n\tclr %D[p]\n\t"
-        "mul %A[s], %C[by]\n\tmov %A[p], r0\n\tmov %B[p], r1\n\t"
-        "mul %B[s], %B[by]\n\tadd %A[p], r0\n\tadc %B[p], r1\n\tadc %C[p], %[zero]\n\t"
-        "mul %C[s], %A[by]\n\tadd %A[p], r0\n\tadc %B[p], r1\n\tadc %C[p], %[zero]\n\t"
-        "mul %A[s], %D[by]\n\tadd %B[p], r0\n\tadc %C[p], r1\n\tadc %D[p], %[zero]\n\t"
-        "mul %B[s], %C[by]\n\tadd %B[p], r0\n\tadc %C[p], r1\n\tadc %D[p], %[zero]\n\t"
-        "mul %C[s], %B[by]\n\tadd %B[p], r0\n\tadc %C[p], r1\n\tadc %D[p], %[zero]\n\t"
-        "mul %B[s], %D[by]\n\tadd %C[p], r0\n\tadc %D[p], r1\n\t"
-        "mul %C[s], %C[by]\n\tadd %C[p], r0\n\tadc %D[p], r1\n\t"
-        "mul %C[s], %D[by]\n\tadd %D[p], r0\n\t"
-        "clr __zero_reg__"
-        : [p] "=&r"(product), [by] "=&r"(by), [zero] "=&r"(zero), "+z"(factor)
-        : [s] "r"(sum));
-    return product;
-}
+// The functions of assembly have their registers by name: GCC does not always find enough of them by itself.
 
-// The output of a sum that began with the unit's.
-ECG_INLINE int8_t ecg_output(const ECG_FLASH ecg_unit_t *unit, __uint24 sum, const ecg_levels_t *levels)
+// r12..r15 = r20..r22 * factor >> 16, by the products that reach the upper bytes, so 2^25 / 2^16 too small at most.
+#define ECG_SCALE \
+    "lpm r16, Z+\n\tlpm r17, Z+\n\tlpm r18, Z+\n\tlpm r19, Z+\n\tclr r14\n\tclr r15\n\t" \
+    "mul r20, r18\n\tmovw r12, r0\n\t" \
+    "mul r21, r17\n\tadd r12, r0\n\tadc r13, r1\n\tadc r14, r11\n\t" \
+    "mul r22, r16\n\tadd r12, r0\n\tadc r13, r1\n\tadc r14, r11\n\t" \
+    "mul r20, r19\n\tadd r13, r0\n\tadc r14, r1\n\tadc r15, r11\n\t" \
+    "mul r21, r18\n\tadd r13, r0\n\tadc r14, r1\n\tadc r15, r11\n\t" \
+    "mul r22, r17\n\tadd r13, r0\n\tadc r14, r1\n\tadc r15, r11\n\t" \
+    "mul r21, r19\n\tadd r14, r0\n\tadc r15, r1\n\t" \
+    "mul r22, r18\n\tadd r14, r0\n\tadc r15, r1\n\t" \
+    "mul r22, r19\n\tadd r15, r0\n\t"
+
+// n sums become outputs.
+static ECG_NOINLINE void ecg_finish(const ECG_FLASH ecg_unit_t *units, const __uint24 *sums,
+                                    const ECG_FLASH ecg_levels_t *levels, int8_t *out, uint8_t n)
 {
-    if ((__int24)sum < 0) {
-        return levels->min;
+    const uint8_t rest = levels->slack, highest = levels->levels;    // out of flash, which takes Z, before Z is taken
+    const int8_t lowest = levels->min;
+    for (;;) {
+        register uint8_t slack __asm__("r10") = rest;
+        register uint8_t most __asm__("r9") = highest;
+        register int8_t min __asm__("r8") = lowest;
+        register uint8_t left __asm__("r23") = n;
+        register int8_t *to __asm__("r24") = out;
+        register const __uint24 *from __asm__("r26") = sums;
+        register const ECG_FLASH ecg_unit_t *unit __asm__("r30") = units;
+        register __uint24 sum __asm__("r20");
+        __asm__ volatile(
+            "clr r11\n"
+            "1:\n\tld r20, X+\n\tld r21, X+\n\tld r22, X+\n\t"
+            "lpm r0, Z+\n\tadd r20, r0\n\tlpm r0, Z+\n\tadc r21, r0\n\tlpm r0, Z+\n\tadc r22, r0\n\tbrmi 4f\n\t"
+            ECG_SCALE
+            "cp r13, %[slack]\n\tbrlo 7f\n\t"    // too close to call
+            "cpse r15, r11\n\trjmp 2f\n\tcp %[most], r14\n\tbrsh 3f\n"
+            "2:\n\tmov r14, %[most]\n"
+            "3:\n\tadd r14, %[min]\n\tadiw r30, 8\n\trjmp 5f\n"
+            "4:\n\tmov r14, %[min]\n\tadiw r30, 12\n"
+            "5:\n\tmovw r12, r26\n\tmovw r26, %[to]\n\tst X+, r14\n\tmovw %[to], r26\n\tmovw r26, r12\n\t"
+            "dec %[left]\n\tbreq 8f\n\trjmp 1b\n"
+            "7:\n\tsbiw r30, 7\n"
+            "8:\n\tclr __zero_reg__"
+            : [sum] "=&r"(sum), "+r"(from), "+r"(unit), [to] "+r"(to), [left] "+r"(left)
+            : [slack] "r"(slack), [most] "r"(most), [min] "r"(min)
+            : "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18", "r19", "memory");
+        units = unit;
+        sums = from;
+        out = to;
+        n = left;
+        if (n == 0u) {
+            return;
+        }
+        *out++ = ecg_exact(units++, (__int24)sum, levels);
+        if (--n == 0u) {
+            return;
+        }
     }
-    const uint32_t product = ecg_scale(sum, &unit->factor);
-    const uint8_t slack = levels->slack, most = levels->levels, rest = (uint8_t)(product >> 8);
-    if ((uint8_t)(rest + slack) < (uint8_t)(2u * slack)) {
-        return ecg_exact(unit, (__int24)sum, levels);
-    }
-    const uint8_t level = (product >> 24) != 0u ? 255u : (uint8_t)(product >> 16);
-    return (int8_t)((level > most ? most : level) + (uint8_t)levels->min);
 }
 
 // --- convolutions ----------------------------------------------------------------------------------------------------
 
 // The products of a value with four weights. Where it is 0, label `none`.
-#define ECG_PRODUCT(sum) \
-    "lpm %[w], Z+\n\tmul %[w], %[x]\n\tadd %A[" sum "], r0\n\tadc %B[" sum "], r1\n\tadc %C[" sum "], %[zero]\n\t"
+#define ECG_PRODUCT(low, middle, high) \
+    "lpm r15, Z+\n\tmul r15, r16\n\tadd " low ", r0\n\tadc " middle ", r1\n\tadc " high ", r14\n\t"
 #define ECG_VALUE4(none) \
-    "ld %[x], X+\n\tsubi %[x], 0x80\n\tbreq " none "\n\t" \
-    ECG_PRODUCT("s0") ECG_PRODUCT("s1") ECG_PRODUCT("s2") ECG_PRODUCT("s3")
+    "ld r16, X+\n\tsubi r16, 0x80\n\tbreq " none "\n\t" \
+    ECG_PRODUCT("r2", "r3", "r4") ECG_PRODUCT("r5", "r6", "r7") ECG_PRODUCT("r8", "r9", "r10") ECG_PRODUCT("r11", "r12", "r13")
+#define ECG_BEGIN(low, middle, high) "mov " low ", r20\n\tmov " middle ", r21\n\tmov " high ", r22\n\t"
 
-// Four outputs' sums. Returns the weights that follow.
-ECG_INLINE const ECG_FLASH uint8_t *ecg_block4(const ECG_FLASH uint8_t *weights, const int8_t *in, uint16_t depth,
-                                               __uint24 *sums)
+// sums, (4), of a column with a block of weights, each from `begin` on. Returns the weights that follow.
+static ECG_NOINLINE const ECG_FLASH uint8_t *ecg_block4(const ECG_FLASH uint8_t *weights, const int8_t *in, uint16_t depth,
+                                                        __uint24 begin, __uint24 *sums)
 {
-    uint16_t fours = depth / 4u;
-    uint8_t ones = (uint8_t)(depth % 4u), x, w, zero = 0u;
-    __uint24 s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+    register const ECG_FLASH uint8_t *w __asm__("r30") = weights;
+    register const int8_t *x __asm__("r26") = in;
+    register uint16_t fours __asm__("r24") = depth / 4u;
+    register __uint24 first __asm__("r20") = begin;
+    register __uint24 *to __asm__("r18") = sums;
+    register uint8_t ones __asm__("r17") = (uint8_t)(depth % 4u);
     __asm__ volatile(
+        "clr r14\n\t"
+        ECG_BEGIN("r2", "r3", "r4") ECG_BEGIN("r5", "r6", "r7") ECG_BEGIN("r8", "r9", "r10") ECG_BEGIN("r11", "r12", "r13")
         "tst %[ones]\n\tbreq 3f\n"
         "1:\n\t" ECG_VALUE4("2f") "dec %[ones]\n\tbrne 1b\n\trjmp 3f\n"
         "2:\n\tadiw r30, 4\n\tdec %[ones]\n\tbrne 1b\n"
@@ -151,16 +182,12 @@ ECG_INLINE const ECG_FLASH uint8_t *ecg_block4(const ECG_FLASH uint8_t *weights,
         "8:\n\tsbiw %[fours], 1\n\tbreq 9f\n\trjmp 4b\n"
         "17:\n\tadiw r30, 4\n\trjmp 7b\n"
         "18:\n\tadiw r30, 4\n\trjmp 8b\n"
-        "9:\n\tclr __zero_reg__"
-        : [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2), [s3] "+r"(s3), [fours] "+w"(fours), [ones] "+r"(ones),
-          [x] "=&d"(x), [w] "=&r"(w), "+x"(in), "+z"(weights)
-        : [zero] "r"(zero)
-        : "memory");
-    sums[0] = s0;
-    sums[1] = s1;
-    sums[2] = s2;
-    sums[3] = s3;
-    return weights;
+        "9:\n\tmovw r26, %[to]\n\tst X+, r2\n\tst X+, r3\n\tst X+, r4\n\tst X+, r5\n\tst X+, r6\n\tst X+, r7\n\t"
+        "st X+, r8\n\tst X+, r9\n\tst X+, r10\n\tst X+, r11\n\tst X+, r12\n\tst X+, r13\n\tclr __zero_reg__"
+        : "+r"(w), "+r"(x), [fours] "+r"(fours), [ones] "+r"(ones)
+        : "r"(first), [to] "r"(to)
+        : "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16", "memory");
+    return w;
 }
 
 // 128 times the sum of x + 128.
@@ -183,26 +210,22 @@ ECG_INLINE void ecg_matrix_s8(const ECG_FLASH ecg_matrix_t *op, const int8_t *in
     const ECG_FLASH uint8_t *weights = op->weights;
     const ECG_FLASH ecg_unit_t *unit = op->units;
     const uint16_t depth = op->depth;
-    const __uint24 column = ecg_column_sum(in, depth);
+    const __uint24 begin = (__uint24)0u - ecg_column_sum(in, depth);
     int8_t *out = result;
-    const ecg_levels_t levels = op->levels;    // out of flash, once
-    (void)wide;                                // int8_t either way
+    __uint24 sums[4];
+    (void)wide;    // int8_t either way
     for (uint16_t blocks = op->out / 4u; blocks != 0u; blocks--) {
-        __uint24 sums[4];
-        for (uint8_t i = 0; i < 4u; i++) {
-            sums[i] = (__uint24)unit[i].begin - column;
-        }
-        weights = ecg_block4(weights, in, depth, sums);
-        for (uint8_t i = 0; i < 4u; i++) {
-            *out++ = ecg_output(unit++, sums[i], &levels);
-        }
+        weights = ecg_block4(weights, in, depth, begin, sums);
+        ecg_finish(unit, sums, &op->levels, out, 4u);
+        unit += 4;
+        out += 4;
     }
     for (uint8_t rest = (uint8_t)(op->out % 4u); rest != 0u; rest--) {
-        __uint24 sum = (__uint24)unit->begin - column;
+        sums[0] = begin;
         for (uint16_t i = 0; i < depth; i++) {
-            sum += (uint16_t)*weights++ * (uint8_t)((uint8_t)in[i] ^ 0x80u);
+            sums[0] += (uint16_t)*weights++ * (uint8_t)((uint8_t)in[i] ^ 0x80u);
         }
-        *out++ = ecg_output(unit++, sum, &levels);
+        ecg_finish(unit++, sums, &op->levels, out++, 1u);
     }
 }
 
@@ -222,30 +245,47 @@ ECG_INLINE void ecg_matrix_any_s8(const ECG_FLASH ecg_any_t *op, const int8_t *i
     }
 }
 
+// n sums of channels, each of `taps` values that lie `step` apart. Returns the weights that follow.
+static ECG_NOINLINE const ECG_FLASH int8_t *ecg_taps(const ECG_FLASH int8_t *weights, const int8_t *columns, uint16_t taps,
+                                                     uint16_t step, __uint24 *sums, uint8_t n)
+{
+    for (; n != 0u; n--) {
+        register const ECG_FLASH int8_t *w __asm__("r30") = weights;
+        register const int8_t *x __asm__("r26") = columns++;
+        register uint16_t left __asm__("r24") = taps;
+        register uint16_t apart __asm__("r22") = step;
+        register __uint24 sum __asm__("r18") = 0u;
+        __asm__ volatile(
+            "1:\n\tld r16, X\n\tadd r26, %A[apart]\n\tadc r27, %B[apart]\n\tlpm r17, Z+\n\t"
+            "muls r17, r16\n\tsbc r16, r16\n\t"    // muls carries the product's sign
+            "add %A[sum], r0\n\tadc %B[sum], r1\n\tadc %C[sum], r16\n\tsbiw %[left], 1\n\tbrne 1b\n\t"
+            "clr __zero_reg__"
+            : [sum] "+r"(sum), [left] "+r"(left), "+r"(x), "+r"(w)
+            : [apart] "r"(apart)
+            : "r16", "r17", "memory");
+        weights = w;
+        *sums++ = sum;
+    }
+    return weights;
+}
+
 // columns: the reach, first tap first; out: (out).
 ECG_INLINE void ecg_channels_s8(const ECG_FLASH ecg_channels_t *op, const int8_t *columns, void *result, bool wide)
 {
+    enum { TOGETHER = 8 };
     const ECG_FLASH int8_t *weights = op->weights;
     const ECG_FLASH ecg_unit_t *unit = op->units;
-    const ecg_levels_t levels = op->levels;
-    const uint16_t step = op->step;
     int8_t *out = result;
+    __uint24 sums[TOGETHER];
     (void)wide;
-    for (uint16_t left = op->out; left != 0u; left--, unit++) {
-        const int8_t *at = columns++;
-        uint16_t taps = op->taps;
-        int8_t x, w;
-        uint8_t sign;
-        __uint24 sum = (__uint24)unit->begin;
-        __asm__ volatile(
-            "1:\n\tld %[x], X\n\tadd r26, %A[step]\n\tadc r27, %B[step]\n\tlpm %[w], Z+\n\t"
-            "muls %[w], %[x]\n\tsbc %[sign], %[sign]\n\t"    // muls carries the product's sign
-            "add %A[sum], r0\n\tadc %B[sum], r1\n\tadc %C[sum], %[sign]\n\tsbiw %[taps], 1\n\tbrne 1b\n\t"
-            "clr __zero_reg__"
-            : [sum] "+r"(sum), [taps] "+w"(taps), [x] "=&d"(x), [w] "=&d"(w), [sign] "=&r"(sign), "+x"(at), "+z"(weights)
-            : [step] "r"(step)
-            : "memory");
-        *out++ = ecg_output(unit, sum, &levels);
+    for (uint16_t left = op->out; left != 0u;) {
+        const uint8_t n = (uint8_t)(left < TOGETHER ? left : TOGETHER);
+        weights = ecg_taps(weights, columns, op->taps, op->step, sums, n);
+        ecg_finish(unit, sums, &op->levels, out, n);
+        unit += n;
+        columns += n;
+        out += n;
+        left -= n;
     }
 }
 

@@ -7,6 +7,10 @@
 #include "ecg_ops.h"
 #include "ecg_quant.h"
 
+#if defined(__AVR__) && defined(__GNUC__)
+#pragma GCC optimize ("O2")    // Arduino compiles for size, which takes an AVR twice the time
+#endif
+
 typedef int8_t ecg_wide_t;
 
 // out = clamp(zero + requantize(bias + weights . in)): one column of a convolution.

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "ecg_quant.h"
+
 #define FIR_SUM_MAX 1024
 
 ECG_STATIC_ASSERT((-1 >> 1) == -1, right_shift_is_arithmetic);
@@ -74,38 +76,70 @@ static int8_t saturate_int8(int64_t value)
     return (int8_t)(value > INT8_MAX ? INT8_MAX : (value < INT8_MIN ? INT8_MIN : value));
 }
 
-// One sample through both averages and the FIR. raw_at and high_at name the oldest entries, which this sample replaces.
-static int8_t filter(const ecg_prepare_t *s, ecg_prepare_lead_t *lead, int16_t x)
+// value >> by. A core that shifts bit by bit just takes the bytes it wants.
+static int32_t shift_right(int32_t value, uint8_t by)
 {
-    const ecg_prepare_params_t *const p = s->params;
-    const int32_t half = (int32_t)(average(p) / 2u);
+#if defined(__AVR__)
+    for (; by >= 8u; by = (uint8_t)(by - 8u)) {
+        value >>= 8;
+    }
+#endif
+    return value >> by;
+}
 
-    lead->raw_sum += x - (int32_t)lead->raw[s->raw_at];
-    lead->raw[s->raw_at] = x;
-    const int16_t mean = (int16_t)((lead->raw_sum + half) >> p->average_log2);
-    lead->mean_sum += mean - (int32_t)lead->mean[s->raw_at];
-    lead->mean[s->raw_at] = mean;
-    const int32_t baseline = (lead->mean_sum + half) >> p->average_log2;
-
-    const uint16_t oldest = (uint16_t)((s->raw_at + 1u) & (average(p) - 1u));
-    lead->high[s->high_at] = saturate_int16(lead->raw[oldest] - baseline);
-    int32_t sum = 0;
-    uint8_t at = s->high_at;
-    for (uint8_t j = 0; j < p->taps; j++) {
-        sum += (int32_t)p->fir[j] * lead->high[at];
-        at = (uint8_t)((at == 0u ? p->taps : at) - 1u);
+// The FIR's sum, at most FIR_SUM_MAX * 2^15 = 2^25 in magnitude, as the model's input. Small cores spare 64 bits for those
+// who need them.
+static int8_t scale(const ecg_prepare_params_t *p, int32_t sum)
+{
+    if (p->multiplier < 32 && p->shift <= 30u) {
+        const int32_t scaled = shift_right(sum * p->multiplier + (INT32_C(1) << (p->shift - 1u)), p->shift);
+        return (int8_t)ecg_clamp(scaled + p->zero_point, INT8_MIN, INT8_MAX);
     }
     const int64_t scaled = ((int64_t)sum * p->multiplier + (INT64_C(1) << (p->shift - 1u))) >> p->shift;
     return saturate_int8(scaled + p->zero_point);
 }
 
+// The FIR over a ring whose newest value is number `newest`: from there down, then from the ring's end down.
+static int32_t convolve(const ecg_prepare_params_t *p, const int16_t *ring, uint8_t newest)
+{
+    const int16_t *tap = p->fir, *const after = ring + newest + 1u;
+    int32_t sum = 0;
+    for (const int16_t *value = after; value != ring;) {
+        sum += (int32_t)*tap++ * *--value;
+    }
+    for (const int16_t *value = ring + p->taps; value != after;) {
+        sum += (int32_t)*tap++ * *--value;
+    }
+    return sum;
+}
+
+// One sample through both averages, of `length`, and the FIR. raw_at and high_at name the oldest entries, which this sample
+// replaces.
+static int8_t filter(const ecg_prepare_t *s, ecg_prepare_lead_t *lead, int16_t x, uint16_t length)
+{
+    const ecg_prepare_params_t *const p = s->params;
+    const int32_t half = (int32_t)(length / 2u);
+
+    lead->raw_sum += x - (int32_t)lead->raw[s->raw_at];
+    lead->raw[s->raw_at] = x;
+    const int16_t mean = (int16_t)shift_right(lead->raw_sum + half, p->average_log2);
+    lead->mean_sum += mean - (int32_t)lead->mean[s->raw_at];
+    lead->mean[s->raw_at] = mean;
+    const int32_t baseline = shift_right(lead->mean_sum + half, p->average_log2);
+
+    const uint16_t oldest = (uint16_t)((s->raw_at + 1u) & (length - 1u));
+    lead->high[s->high_at] = saturate_int16(lead->raw[oldest] - baseline);
+    return scale(p, convolve(p, lead->high, s->high_at));
+}
+
 // One step of all leads. sample_uv is NULL to hold the last sample.
 static bool step(ecg_prepare_t *s, const int16_t *sample_uv, int8_t *column)
 {
+    const uint16_t length = average(s->params);
     for (uint8_t l = 0; l < s->lead_count; l++) {
-        column[l] = filter(s, &s->leads[l], sample_uv != NULL ? sample_uv[l] : s->leads[l].last_uv);
+        column[l] = filter(s, &s->leads[l], sample_uv != NULL ? sample_uv[l] : s->leads[l].last_uv, length);
     }
-    s->raw_at = (uint16_t)((s->raw_at + 1u) & (average(s->params) - 1u));
+    s->raw_at = (uint16_t)((s->raw_at + 1u) & (length - 1u));
     s->high_at = (uint8_t)(s->high_at + 1u == s->params->taps ? 0u : s->high_at + 1u);
     for (uint8_t state = 1; state < ECG_STATES; state++) {
         s->age[state] += s->age[state] != UINT32_MAX ? 1u : 0u;
