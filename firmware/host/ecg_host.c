@@ -146,6 +146,14 @@ static bool take_bytes(uint32_t *until_reset)
     return true;
 }
 
+// Lets pending signals in. A pselect() that finds bytes at once lets in none, so a busy line would hold off the button.
+static void take_signals(const sigset_t *while_waiting)
+{
+    sigset_t blocked;
+    (void)sigprocmask(SIG_SETMASK, while_waiting, &blocked);
+    (void)sigprocmask(SIG_SETMASK, &blocked, NULL);
+}
+
 static int serve(int watch_fd, uint32_t until_reset, const sigset_t *while_waiting)
 {
     while (!stop_asked) {
@@ -160,6 +168,7 @@ static int serve(int watch_fd, uint32_t until_reset, const sigset_t *while_waiti
         if (ready < 0 && errno != EINTR) {
             return ECG_HOST_FAILED;
         }
+        take_signals(while_waiting);
         if (reset_asked) {
             reset_asked = 0;
             (void)boot_anew(draw_boot(config.boot));
