@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 
 from ecg_edge.bundle import Affine, Bundle, Manifest, save_bundle, shipped_bundles
 from ecg_edge.device import FakeLink, Link, SerialLink
-from ecg_edge.device.emulator import BoardLink, start_board
+from ecg_edge.device.emulator import BoardLink, image_for, open_device, start_board
 from ecg_edge.device.fake import FakeDevice, FakeModel, Scores, fake_hello
 from ecg_edge.device.machines import find_machine
-from ecg_edge.device.qemu import start_qemu
+from ecg_edge.device.qemu import QemuLink, start_qemu
+from ecg_edge.errors import BudgetError, DeviceError
 from ecg_edge.graph import interpret
 from ecg_edge.graph.tflite import read_graph
 from ecg_edge.recipes.firmware import export
@@ -146,6 +148,46 @@ def qemu_rung(url: str, image: tuple[Bundle, ...], tmp: Path, cache: Path) -> It
     link = start_qemu(url, tmp / "qemu", cache=cache)
     yield Rung("qemu", link, image, link.reset)
     link.close()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A board that this machine starts, open with every shipped model: in one image, or one after another."""
+
+    url: str
+    rungs: tuple[Rung, ...]
+
+
+@contextmanager
+def started(url: str, tmp: Path, cache: Path) -> Iterator[Started]:
+    """Build and start the board behind a URL, or skip and say what is missing."""
+    wanted, image = tuple(Bundle.load(name) for name in shipped_bundles()), image_for(url)
+    assert image is not None, f"{url} is started by nobody here"
+
+    def start(bundles: tuple[Bundle, ...]) -> Rung:
+        firmware = tmp / "-".join(bundle.manifest.name for bundle in bundles)
+        export(bundles, firmware, engine=image.engine, board=image.board)
+        link = open_device(url, firmware, cache=cache)._session.link
+        assert isinstance(link, BoardLink | QemuLink)
+        return Rung(url, link, bundles, link.reset)
+
+    rungs: tuple[Rung, ...] = ()
+    try:
+        try:
+            rungs = (start(wanted),)
+        except (BudgetError, DeviceError):  # it cannot hold them all
+            if len(wanted) == 1:
+                raise
+            for bundle in wanted:
+                rungs += (start((bundle,)),)
+        yield Started(url, rungs)
+    except DeviceError as error:
+        if "there is none: " not in str(error):
+            raise
+        missing(f"{url} is not tested: {error}")
+    finally:
+        for rung in rungs:
+            rung.link.close()
 
 
 def board_rung(url: str | None) -> Iterator[Rung]:
