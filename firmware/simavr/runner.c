@@ -29,7 +29,8 @@
 #define BITS_PER_BYTE 10u       // on the line: start, eight, stop
 
 #define SLICE_CYCLES (CLOCK_HZ / 1000u)     // between two looks at the outside
-#define SLICE_MS 1
+#define QUIET_SLICES 20u        // asleep and without a word for so long, the board only waits
+#define QUIET_MS 10             // of ours for a slice of its then: it takes next to nothing of this machine
 #define LINE_BYTES 4096u        // what the USB bridge of a board would hold
 #define PTY_NAME_BYTES 64
 #define WRITE_PATIENCE_MS 1000  // then what does not fit is dropped, until something fits again: nobody listens
@@ -45,7 +46,8 @@ typedef struct {
     bool unheard;               // nobody reads: do not wait for them again
     uint32_t noise;             // state of the generator behind pin A0
     uint64_t asleep;            // cycles
-    uint16_t stack_low;         // lowest stack pointer, where it is watched
+    uint16_t stack_low;         // lowest stack pointer
+    unsigned quiet;             // slices
     size_t in_from, in_count, out_count;
     uint8_t in[LINE_BYTES], out[LINE_BYTES];
 } board_t;
@@ -237,35 +239,33 @@ static bool runs(int state)
 }
 
 // Some time of the board's. Returns false when it ended.
-static bool run_slice(board_t *b, bool watch)
+static bool run_slice(board_t *b)
 {
     avr_t *const avr = b->avr;
     const avr_cycle_count_t end = avr->cycle + SLICE_CYCLES;
+    const uint64_t asleep = b->asleep;
     while (avr->cycle < end) {
         if (!runs(avr_run(avr))) {
             (void)fprintf(stderr, "Error: the AVR stopped at 0x%05lx\n", (unsigned long)avr->pc);
             return false;
         }
-        if (watch) {
-            const uint16_t sp = (uint16_t)(avr->data[R_SPL] | avr->data[R_SPH] << 8);
-            b->stack_low = sp < b->stack_low ? sp : b->stack_low;
-        }
+        const uint16_t sp = (uint16_t)(avr->data[R_SPL] | avr->data[R_SPH] << 8);
+        b->stack_low = sp < b->stack_low ? sp : b->stack_low;
     }
+    const bool busy = b->in_count != 0u || b->out_count != 0u || b->asleep - asleep < SLICE_CYCLES / 2u;
+    b->quiet = busy ? 0u : b->quiet + 1u;
     return true;
 }
 
-static int serve(board_t *b, bool watch)
+static int serve(board_t *b)
 {
     while (!stop_asked) {
-        const uint64_t asleep = b->asleep;
-        if (!run_slice(b, watch)) {
+        if (!run_slice(b)) {
             return EXIT_BROKEN;
         }
         give_output(b);
-        // A board that waits, with nothing on its way, has all the time in the world.
-        const bool idle = b->in_count == 0u && b->asleep - asleep > SLICE_CYCLES / 2u;
         struct pollfd outside[2] = {{STDIN_FILENO, POLLIN, 0}, {b->pty, POLLIN, 0}};
-        (void)poll(outside, 2u, idle ? SLICE_MS : 0);
+        (void)poll(outside, 2u, b->quiet >= QUIET_SLICES ? QUIET_MS : 0);
         uint8_t ignored[64];
         if (outside[0].revents != 0 && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) {
             return EXIT_STOPPED;
@@ -361,6 +361,6 @@ int main(int argc, char **argv)
     if (!open_line(&board) || !make_board(&board, image)) {
         return EXIT_BROKEN;
     }
-    const int ended = serve(&board, report != NULL);
+    const int ended = serve(&board);
     return report == NULL || write_report(&board, report) ? ended : EXIT_BROKEN;
 }

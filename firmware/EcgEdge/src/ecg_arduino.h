@@ -4,6 +4,9 @@
 #define ECG_ARDUINO_H
 
 #include <Arduino.h>
+#if defined(__AVR__)
+#include <avr/sleep.h>
+#endif
 #if defined(ESP32)
 #if __has_include(<esp_random.h>)
 #include <esp_random.h>
@@ -140,6 +143,18 @@ inline void receive()
         ecg_edge_receive(&edge, bytes, n);
         there = Serial.available();
     }
+}
+
+// Call it where loop() has nothing to do: an AVR then sleeps until the next interrupt, which a byte brings, and the clock's
+// tick every millisecond. Other cores go on.
+inline void rest()
+{
+#if defined(__AVR__)
+    if (Serial.available() == 0) {
+        set_sleep_mode(SLEEP_MODE_IDLE);
+        sleep_mode();
+    }
+#endif
 }
 
 }  // namespace ecg_arduino

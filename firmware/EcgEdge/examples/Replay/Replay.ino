@@ -13,4 +13,5 @@ void setup()
 void loop()
 {
     ecg_arduino::receive();
+    ecg_arduino::rest();
 }
