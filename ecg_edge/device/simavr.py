@@ -5,6 +5,7 @@ The runner, firmware/simavr, is a program of this machine on libsimavr: it joins
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -43,7 +44,14 @@ def start_simavr(
     require_url(url)
     if firmware is None:
         raise DeviceError(f"{url} needs an exported firmware folder (ecg-edge export)")
-    command = [str(build_runner(cache=cache)), *options, str(build_sketch(firmware, cache=cache))]
+    return run_image(build_sketch(firmware, cache=cache), options=options, cache=cache)
+
+
+def run_image(
+    image: Path, *, options: Sequence[str] = (), cache: Path | None = None
+) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """Start an image for the ATmega2560; otherwise as `start_simavr`."""
+    command = [str(build_runner(cache=cache)), *options, str(image)]
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - the link owns it
     pipe = subprocess.PIPE
     try:
@@ -51,7 +59,7 @@ def start_simavr(
         board = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, start_new_session=True)
     except OSError as error:
         errors.close()
-        raise DeviceError(f"{url}: cannot start {command[0]} ({error.strerror})") from error
+        raise DeviceError(f"{URL}: cannot start {command[0]} ({error.strerror})") from error
     return board, errors
 
 
@@ -82,8 +90,6 @@ def build_runner(*, cache: Path | None = None) -> Path:
     try:
         return build("simavr-runner", compiler, files, [step], flags=(*_FLAGS, *_LIBRARIES), cache=cache)
     except DeviceError as error:
-        if not any(
-            (folder / "simavr" / "sim_avr.h").is_file() for folder in map(Path, ("/usr/include", "/usr/local/include"))
-        ):
+        if re.search(r"simavr/\w+\.h|-lsimavr|-lelf", str(error)):
             raise DeviceError(f"{URL} needs libsimavr, and there is none: {APT}") from error
         raise
