@@ -19,7 +19,8 @@ URL ?=
 # System packages, fetched with apt where root or sudo allows it.
 HOST_PACKAGES := gcc libc6-dev
 ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
-TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev
+RISCV_PACKAGES := gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
+TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES) gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev
 
 .PHONY: help venv model demo check test soak emu hil bench identity golden size lock clean
 
@@ -66,7 +67,7 @@ bench: .venv/.dev ## speed and bits of the host's stages, both engines, the nati
 	$(BIN)/python tools/bench_host.py --out build/bench/host.json
 	$(BIN)/ecg-edge bench ecg5 --device virtual:native --synthetic $(WINDOWS) --out build/bench/native
 	$(BIN)/ecg-edge bench ecg5 --device virtual:tflm --synthetic $(WINDOWS) --out build/bench/tflm
-	-@tools/system.sh $(ARM_PACKAGES) qemu-system-arm
+	-@tools/system.sh $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES)
 	$(BIN)/python tools/bench_engine.py --inputs $(INPUTS) --out build/bench/engine.json
 
 model: .venv/.dev ## train the shipped ecg5 again, and write all that follows from it (a quarter of an hour)

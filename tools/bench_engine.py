@@ -47,9 +47,11 @@ def run(models: list[str], cores: list[str], opts: list[str], count: int) -> Eng
     bench = EngineBench(count, say=lambda text: print(text, file=sys.stderr))
     subjects = [find_subject(model) for model in models]
     targets = [find_target(core, opt) for core in cores if core != HOST for opt in opts]
-    if lacks := engine.missing_tools():
-        bench.skip(f"emulated cores: no {lacks}")
-        targets = []
+    lacks = {core: engine.missing_tools(core) for core in cores if core != HOST}
+    for core, what in lacks.items():
+        if what:
+            bench.skip(f"{core}: no {what}")
+    targets = [target for target in targets if not lacks[target.core]]
     figures = baseline_folder() / "baseline.json"
     if figures.is_file():
         names = {subject.name for subject in subjects}

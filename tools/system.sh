@@ -12,6 +12,9 @@ probe() {
         libc6-dev) printf '#include <stdio.h>\n' | gcc -E - ;;
         libnewlib-arm-none-eabi) printf '#include <stdint.h>\n' | arm-none-eabi-gcc --specs=nano.specs -E - ;;
         gcc-arm-none-eabi) command -v arm-none-eabi-gcc ;;
+        gcc-riscv64-unknown-elf) command -v riscv64-unknown-elf-gcc ;;
+        picolibc-riscv64-unknown-elf) printf '#include <stdint.h>\n' | riscv64-unknown-elf-gcc --specs=picolibc.specs -E - ;;
+        qemu-system-misc) command -v qemu-system-riscv32 ;;
         gcc-avr) command -v avr-gcc && command -v avr-g++ ;;
         avr-libc) printf '#include <avr/io.h>\n' | avr-gcc -mmcu=atmega2560 -E - ;;
         arduino-core-avr) test -d /usr/share/arduino/hardware/arduino/avr/cores ;;

@@ -62,11 +62,16 @@ class Row:
         return {key: value for key, value in asdict(self).items() if key in always or value not in (None, "", 0)}
 
 
-def missing_tools() -> str:
-    """What this machine lacks to build and emulate cores; empty: nothing."""
-    lacks = [tool for tool in ("arm-none-eabi-gcc", "qemu-system-arm") if toolchain.find(tool) is None]
-    if not lacks and not toolchain.compiles("arm-none-eabi-gcc", ("--specs=nano.specs",)):
-        lacks = ["the C library of arm-none-eabi-gcc"]
+def missing_tools(core: str) -> str:
+    """What this machine lacks to build for a core and to emulate it; empty: nothing.
+
+    Raises:
+        DeviceError: nothing emulates that core.
+    """
+    tools = find_machine(find_core(core)).tools
+    lacks = [tool for tool in (tools.compiler, tools.emulator) if toolchain.find(tool) is None]
+    if not lacks and not toolchain.compiles(tools.compiler, (tools.library,)):
+        lacks = [f"the C library of {tools.compiler}"]
     return " and ".join(lacks)
 
 

@@ -14,12 +14,13 @@ from ecg_edge.bench.engine_host import measure_host
 from ecg_edge.bench.machine import machine, versions
 from ecg_edge.bench.subject import Int8s, Subject, golden, inputs
 from ecg_edge.codegen.target import Target
+from ecg_edge.device.machines import FAMILIES
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.report.plots import Point, save_pareto
 from ecg_edge.runtime.tflm import TflmBackend
 
 PACKAGES = ("numpy", "ai-edge-litert", "tflite-micro")
-TOOLS = ("cc", "arm-none-eabi-gcc", "qemu-system-arm")
+TOOLS = ("cc", *(tool for family in FAMILIES for tool in (family.compiler, family.emulator)))
 WHAT = (
     "instructions: emulated, a verdict; flash_bytes: model in, harness out; ram_bytes: scratch, input, variables and "
     "peak stack; identical: every bit of every score is the golden interpreter's; microseconds: called from Python, "

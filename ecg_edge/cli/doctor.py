@@ -47,5 +47,5 @@ def _text(found: list[Check]) -> str:
             lines.append(f"{group}:")
         mark = "ok" if check.ok else "MISSING" if check.for_demo else "-"
         mend = "" if check.ok or not check.mend else f"  ->  {check.mend}"
-        lines.append(f"  {mark:<8}{check.name:<19}{check.found}{mend}")
+        lines.append(f"  {mark:<8}{check.name:<25}{check.found}{mend}")
     return "\n".join(lines)

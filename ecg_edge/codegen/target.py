@@ -20,6 +20,7 @@ CORES: dict[str, Kernels] = {
     "cortex-m7": "dsp",
     "cortex-m33": "dsp",
     "cortex-m55": "mve",
+    "rv32imc": "portable",
     "avr": "avr",
     "host": "host",
 }

@@ -6,7 +6,8 @@ Reads 32-bit little-endian ELF, as the cross compilers write it. Source: Tool In
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ _SECTION = struct.Struct("<10I")
 _SYMBOL = struct.Struct("<IIIBBH")
 _SYMTAB, _NOBITS = 2, 8
 _WRITE, _ALLOC = 1, 2
-_OBJECT, _FUNCTION, _FILE = 1, 2, 4
+_LABEL, _OBJECT, _FUNCTION, _FILE = 0, 1, 2, 4
 _LOCAL = 0
 
 
@@ -53,6 +54,7 @@ class Image:
     flash_bytes: int  # code, constants, and what is copied to RAM
     ram_bytes: int  # variables, those copied from flash among them; no stack
     symbols: tuple[Symbol, ...]  # by address
+    labels: Mapping[str, int] = field(default_factory=dict)  # addresses that the linker's script names
 
     def functions(self) -> tuple[Symbol, ...]:
         """By address; those without a size (of assembly) included."""
@@ -84,22 +86,25 @@ def _parse(data: bytes) -> Image:
     table = next((section for section in sections if section.type == _SYMTAB), None)
     if table is None:
         raise ValueError
-    return Image(flash, ram, _symbols(data, table, sections[table.link]))
+    return Image(flash, ram, *_symbols(data, table, sections[table.link]))
 
 
-def _symbols(data: bytes, table: _Section, names: _Section) -> tuple[Symbol, ...]:
-    found = []
+def _symbols(data: bytes, table: _Section, names: _Section) -> tuple[tuple[Symbol, ...], dict[str, int]]:
+    found, labels = list[Symbol](), dict[str, int]()
     file = ""  # a file's own symbols follow its name
     for at in range(table.offset, table.offset + table.size, _SYMBOL.size):
         name, value, size, info, _, _ = _SYMBOL.unpack_from(data, at)
         kind = info & 15
-        if kind not in (_FUNCTION, _OBJECT, _FILE):
+        if kind not in (_LABEL, _FUNCTION, _OBJECT, _FILE):
             continue
         start = names.offset + name
         text = data[start : data.index(b"\0", start)].decode()
         if kind == _FILE:
             file = text
             continue
+        if kind == _LABEL:  # local ones are the compiler's
+            labels |= {text: value} if info >> 4 != _LOCAL else {}
+            continue
         function, own = kind == _FUNCTION, file if info >> 4 == _LOCAL else ""
         found.append(Symbol(text, value & ~1 if function else value, size, function, own))
-    return tuple(sorted(found, key=lambda symbol: (symbol.start, symbol.name)))
+    return tuple(sorted(found, key=lambda symbol: (symbol.start, symbol.name))), labels

@@ -22,6 +22,7 @@ class Architecture:
     library: str  # the compiler's option for its C library
     packages: str  # of Debian, that bring all three
     sources: tuple[str, ...]  # in firmware/qemu: start-up, clock
+    options: tuple[str, ...] = ()  # the emulator's, besides the machine
 
     @property
     def apt(self) -> str:
@@ -36,6 +37,15 @@ ARM = Architecture(
     "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
     ("startup_cortex_m.c", "clock_systick.c"),
 )
+RISCV = Architecture(
+    "riscv64-unknown-elf-gcc",
+    "qemu-system-riscv32",
+    "--specs=picolibc.specs",
+    "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc",
+    ("startup_riscv.c", "clock_riscv.c"),
+    ("-bios", "none", "-cpu", "rv32,a=off,f=off,d=off"),  # rv32imc, as an ESP32-C3 is: no more runs by accident
+)
+FAMILIES = (ARM, RISCV)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ class Machine:
     clock_hz: int = 25_000_000  # of what `board_ticks` counts
     ram: int = 0x20000000  # where it begins
     tools: Architecture = ARM
+    machine: str = ""  # QEMU's name for it; "": the board's
 
     @property
     def url(self) -> str:
@@ -68,7 +79,7 @@ class Machine:
     @property
     def emulation(self) -> tuple[str, ...]:
         """The emulator's options that make it this machine."""
-        return ("-machine", self.board)
+        return ("-machine", self.machine or self.board, *self.tools.options)
 
     @property
     def instructions_per_tick(self) -> float:
@@ -114,6 +125,25 @@ EMULATED = {
             "microbit.ld",
             Uart("uart_nrf51.c", 0x40002000, 2),
             clock_hz=16_000_000,
+        ),
+        Machine(
+            "netduinoplus2",
+            "cortex-m4",
+            ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
+            "stm32f405.ld",
+            Uart("uart_stm32.c", 0x40011000, 37),  # USART1
+            clock_hz=168_000_000,
+        ),
+        Machine(
+            "riscv-virt",
+            "rv32imc",
+            ("-march=rv32imc", "-mabi=ilp32", "-misa-spec=2.2"),  # 2.2 counts CSR instructions to the base
+            "virt.ld",
+            Uart("uart_ns16550.c", 0x10000000, 10),
+            clock_hz=_INSTRUCTIONS_PER_S,
+            ram=0x80200000,
+            tools=RISCV,
+            machine="virt",
         ),
     )
 }

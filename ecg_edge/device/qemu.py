@@ -23,6 +23,7 @@ from ecg_edge.errors import DeviceError, LinkError
 
 _SEEDS = 65535
 _QMP_TIMEOUT_S = 10.0
+_FIRST_WORD_S = 3.0  # QEMU may stall a board's first bytes for a second
 
 
 class QemuLink:
@@ -46,18 +47,31 @@ class QemuLink:
             qmp.close()
             raise said from error
         self.clock: Clock = self._line.clock
+        self._early: bytes | None = None  # what it said before it was first written to; None: nothing yet
 
     def read(self, timeout_s: float) -> bytes:
-        try:
-            return self._line.read(timeout_s)
-        except LinkError as error:
-            raise self._death(error) from error
+        if self._early:
+            said, self._early = self._early, b""
+            return said
+        return self._hear(timeout_s)
 
     def write(self, data: bytes) -> None:
+        """Send. A board may lose what comes before it listens, so it has the first word, if it has one."""
+        if self._early is None:
+            self._early = self._hear(_FIRST_WORD_S)
         try:
             self._line.write(data)
         except LinkError as error:
             raise self._death(error) from error
+
+    def _hear(self, timeout_s: float) -> bytes:
+        try:
+            said = self._line.read(timeout_s)
+        except LinkError as error:
+            raise self._death(error) from error
+        if said and self._early is None:
+            self._early = b""
+        return said
 
     def close(self) -> None:
         self._line.close()
@@ -70,9 +84,24 @@ class QemuLink:
         Raises:
             LinkError: the emulator does not take it.
         """
+        self._command("system_reset")
+
+    def memory(self, address: int, size: int) -> bytes:
+        """What the processor would read there now; it runs on meanwhile.
+
+        Raises:
+            LinkError: the emulator does not tell.
+        """
+        with tempfile.NamedTemporaryFile(prefix="ecg-edge.") as file:
+            self._command("memsave", {"val": address, "size": size, "filename": file.name})
+            return Path(file.name).read_bytes()
+
+    def _command(self, name: str, arguments: dict[str, object] | None = None) -> None:
+        """Tell the emulator's monitor."""
         try:
-            for command in ("qmp_capabilities", "system_reset"):
-                self._qmp.sendall(json.dumps({"execute": command}).encode())
+            for command, words in (("qmp_capabilities", None), (name, arguments)):
+                order = {"execute": command} | ({} if words is None else {"arguments": words})
+                self._qmp.sendall(json.dumps(order).encode())
                 self._await_return(command)
         except OSError as error:
             raise self._death(LinkError(f"the emulator does not answer ({error})")) from error

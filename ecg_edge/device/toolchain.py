@@ -45,6 +45,13 @@ TOOLS = {
         ),
         Tool("qemu-system-arm", ("qemu-system-arm",), "emulated boards", _apt("qemu-system-arm")),
         Tool(
+            "riscv64-unknown-elf-gcc",
+            ("riscv64-unknown-elf-gcc",),
+            "the emulated RISC-V board",
+            _apt("gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf"),
+        ),
+        Tool("qemu-system-riscv32", ("qemu-system-riscv32",), "the emulated RISC-V board", _apt("qemu-system-misc")),
+        Tool(
             "avr-gcc",
             ("avr-gcc",),
             "simavr:mega2560, an emulated Arduino",

@@ -14,6 +14,7 @@ from typing import Any
 from ecg_edge.bundle import Bundle, shipped_bundles
 from ecg_edge.device import toolchain
 from ecg_edge.device.link import serial_ports
+from ecg_edge.device.machines import FAMILIES
 from ecg_edge.device.ports import describe, may_open
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.runtime.tflite_runtime import tflite_runtime_backend
@@ -31,7 +32,8 @@ EXTRAS = {
 }
 ALSO_NAMED = {"tensorflow": ("tensorflow-cpu",)}
 DEMO_EXTRAS = ("report",)
-_BUILDING = ("cc", "make", "arm-none-eabi-gcc", "qemu-system-arm", "avr-gcc")
+_EMULATION = tuple(tool for family in FAMILIES for tool in (family.compiler, family.emulator))
+_BUILDING = ("cc", "make", *_EMULATION, "avr-gcc")
 _DEMO_TOOLS = ("cc", "make")
 
 
@@ -139,7 +141,8 @@ def _tools() -> Iterator[Check]:
 
 
 def _has_headers(tool_id: str) -> bool:
-    options = {"cc": (), "arm-none-eabi-gcc": ("--specs=nano.specs",), "avr-gcc": ("-mmcu=atmega2560",)}
+    emulation = {family.compiler: (family.library,) for family in FAMILIES}
+    options = {"cc": (), **emulation, "avr-gcc": ("-mmcu=atmega2560",)}
     return tool_id not in options or toolchain.compiles(tool_id, options[tool_id])
 
 

@@ -8,8 +8,13 @@
 #define ICSR (*(volatile uint32_t *)0xE000ED04u)
 #define ICSR_SYSTICK_PENDING (1u << 26)
 #define SYST_RUN 7u                     // processor clock, interrupt, enabled
-#define TURN_TICKS (BOARD_CLOCK_HZ / 2u)    // half a second: fits 24 bits, and is whole microseconds
-#define TURN_US 500000u
+#if BOARD_CLOCK_HZ / 2u <= 0x1000000u       // a turn fits 24 bits, and is whole microseconds
+#define TURNS_PER_S 2u
+#else
+#define TURNS_PER_S 20u
+#endif
+#define TURN_TICKS (BOARD_CLOCK_HZ / TURNS_PER_S)
+#define TURN_US (1000000u / TURNS_PER_S)
 #define TICKS_PER_US (BOARD_CLOCK_HZ / 1000000u)
 
 static volatile uint32_t turns;

@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from board_rungs import missing
+from board_rungs import missing, need_emulator
 from toolchain import WARNINGS, compiler
 
 from ecg_edge.codegen.bare import export_bare
 from ecg_edge.codegen.target import CORES, find_target
-from ecg_edge.device.machines import ARM
+from ecg_edge.device.machines import ARM, find_core, find_machine
 
 MODELS = Path(__file__).parents[1] / "golden" / "models"
 
@@ -26,6 +26,10 @@ def compiler_for(core: str) -> list[str]:
         if shutil.which("avr-gcc") is None:
             missing("no avr-gcc: no folder written for AVR is compiled (sudo apt-get install gcc-avr avr-libc)")
         return ["avr-gcc", "-mmcu=atmega2560", *AVR_WARNINGS]
+    if core == "rv32imc":
+        need_emulator(find_core(core))
+        machine = find_machine(find_core(core))
+        return [machine.tools.compiler, *machine.options, machine.tools.library, *WARNINGS]
     if not core.startswith("cortex"):
         return [compiler(), *WARNINGS]
     if shutil.which(ARM.compiler) is None:

@@ -50,12 +50,12 @@ def test_a_model_is_measured_on_a_core_and_on_this_host(
 def test_without_cross_compilers_this_host_is_still_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine, "missing_tools", lambda: "arm-none-eabi-gcc")
+    monkeypatch.setattr(engine, "missing_tools", lambda core: "arm-none-eabi-gcc")
     status, report = run_tool(monkeypatch, tmp_path / "e.json", "--cores cortex-m4,host --inputs 4")
     assert status == 0
     assert {row["core"] for row in report["rows"] if row["engine"] == "native"} == {"host"}
-    assert "emulated cores: no arm-none-eabi-gcc" in report["skipped"]
-    assert "skipped: emulated cores: no arm-none-eabi-gcc" in capsys.readouterr().err
+    assert "cortex-m4: no arm-none-eabi-gcc" in report["skipped"]
+    assert "skipped: cortex-m4: no arm-none-eabi-gcc" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

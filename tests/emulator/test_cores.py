@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from board_rungs import need_emulator
 from m4 import board_cache, need_tools
 from numpy.typing import NDArray
 
@@ -53,6 +54,7 @@ def inputs() -> NDArray[np.int8]:
 def test_an_engine_gives_the_golden_scores(
     core: str, engine: EngineFolder, inputs: NDArray[np.int8], cache: Path
 ) -> None:
+    need_emulator(find_core(core))
     found = EngineBoard(find_core(core), engine, optimize=OPTIMIZE, cache=cache).run(inputs)
     assert found.scores.tolist() == interpret.run(read_graph(MODEL.read_bytes(), name="flat"), inputs).tolist()
 
@@ -61,6 +63,7 @@ def test_an_engine_gives_the_golden_scores(
 def test_pushing_columns_gives_what_whole_windows_give(
     core: str, engine: EngineFolder, inputs: NDArray[np.int8], cache: Path
 ) -> None:
+    need_emulator(find_core(core))
     board = EngineBoard(find_core(core), engine, optimize=OPTIMIZE, cache=cache)
     stream = inputs.reshape(-1, LEADS)
     verdicts = 1 + (len(stream) - WINDOW) // HOP
@@ -105,6 +108,7 @@ def test_flash_is_what_the_engine_adds_to_the_harness(engine: EngineFolder, cach
 @pytest.mark.parametrize("core", [name for name in CORES if name != "cortex-m4"])
 def test_the_firmware_answers_files_with_the_golden_scores(core: str, tmp_path: Path, cache: Path) -> None:
     bundle, url = Bundle.load("ecg5"), find_core(core)
+    need_emulator(url)
     export(bundle, tmp_path / "firmware", board=find_machine(url).board)
     board = FileBoard(url, tmp_path / "firmware", window=1024, leads=1, cache=cache)
     windows = collect(synthesize(balanced_labels(1), seed=5)).samples_uv

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import pytest
 from board_rungs import missing
-from m4 import URL, board_cache, edit, export_for_m4, need_tools
-from toolchain import WARNINGS
+from m4 import URL, board_cache, export_for_m4, need_tools
 
 from ecg_edge.bench.board import open_board
-from ecg_edge.bundle import Bundle, package_data
-from ecg_edge.device import Device, Frame, FrameReader, FrameType, Hello, Patience, encode_frame, images
+from ecg_edge.bundle import Bundle
+from ecg_edge.device import Device, Frame, FrameReader, FrameType, Hello, Patience, images
 from ecg_edge.device.emulator import open_device
 from ecg_edge.device.machines import ARM
-from ecg_edge.device.messages import Index, SelfTestState
+from ecg_edge.device.messages import SelfTestState
 from ecg_edge.device.qemu import QemuLink, start_qemu
 from ecg_edge.errors import DeviceError, LinkError
 
@@ -141,25 +140,6 @@ def test_an_emulator_that_dies_is_one_line(link: QemuLink) -> None:
     one_line(caught)
 
 
-def test_a_fault_resets_the_board_which_then_tells_where(firmware: Path, cache: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "firmware"
-    shutil.copytree(firmware, broken)
-    edit(
-        broken / "EcgEdge" / "src" / "ecg_edge.c",
-        "case ECG_TYPE_POLL: on_poll(e, frame, payload); break;",
-        'case ECG_TYPE_POLL: on_poll(e, frame, payload); __asm__ volatile("udf #0"); break;',
-    )
-    link = start_qemu(URL, broken, boot=10, cache=cache)
-    try:
-        link.write(encode_frame(Frame(FrameType.POLL, Index(0).pack(), boot=10)))
-        frames = read_frames(link, until=FrameType.LOG)
-    finally:
-        link.close()
-    said = [(FrameType(frame.type).name, frame.boot) for frame in frames]
-    assert said == [*[("HELLO", 10)] * 3, ("ERROR", 10), ("CREDIT", 10), *[("HELLO", 11)] * 3, ("LOG", 11)]
-    assert frames[-1].payload[1:].startswith(b"fault at 0x0000")
-
-
 def test_bench_starts_the_board_as_easily_as_a_port() -> None:
     need_tools()
     bundle = Bundle.load("ecg5")
@@ -198,22 +178,3 @@ def test_what_is_no_emulated_board_or_no_export_is_refused(tmp_path: Path, cache
         open_device(URL)
     with pytest.raises(DeviceError, match="is no exported firmware folder"):
         open_device(URL, tmp_path, cache=cache)
-
-
-@pytest.mark.parametrize("optimize", ["-O0", "-O2", "-Os"])
-def test_every_source_of_the_images_compiles_without_a_warning(
-    image: tuple[Bundle, ...], firmware: Path, tmp_path: Path, optimize: str
-) -> None:
-    need_tools()
-    own, library = package_data("firmware") / "qemu", firmware / "EcgEdge" / "src"
-    sources = [str(path) for folder in (own, library) for path in sorted(folder.glob("*.c"))]
-    engine = images.EngineFolder(library, image[0].manifest.name, input_bytes=48, classes=5)
-    flags = ("-mcpu=cortex-m4", "-mthumb", *WARNINGS, optimize, f"-I{own.resolve()}", f"-I{library}", *engine.defines)
-    done = subprocess.run(
-        [ARM.compiler, *flags, "-c", *map(os.path.abspath, sources)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from board_rungs import need_emulator
 from m4 import need_tools
 from typer.testing import CliRunner
 
@@ -42,9 +43,9 @@ def test_steps_kept_apart_execute_hardly_more_than_the_clock_counts_of_the_engin
 
 
 @pytest.mark.parametrize("opt", ["speed", "size"])
-@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0"])
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0", "rv32imc"])
 def test_every_op_has_instructions_and_what_multiplies_has_constants(core: str, opt: Any) -> None:
-    need_tools()
+    need_emulator(find_core(core))
     found = profile(find_subject(MODEL), Target(core, opt))
     assert all(op.instructions > 0 for op in found.ops), found.ops
     assert all(op.flash_bytes > 0 for op in found.ops if op.macs), found.ops
@@ -155,7 +156,7 @@ def test_steps_are_declared_by_the_macro_that_the_profile_sets() -> None:
 
 @pytest.mark.parametrize("core", CORES)
 def test_the_clock_and_the_trace_count_the_same(core: str, tmp_path: Path) -> None:
-    need_tools()
+    need_emulator(find_core(core))
     subject = find_subject(MODEL)
     export_bare(MODEL, tmp_path / "engine", target=Target("portable", "speed"))
     engine = EngineFolder(tmp_path / "engine", subject.name, subject.input_bytes, subject.classes)
