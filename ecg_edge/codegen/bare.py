@@ -20,6 +20,7 @@ from ..graph.check import check
 from ..graph.plan import Plan, make_plan
 from ..graph.tflite import read_graph
 from . import ctext
+from .budget import require_tables
 from .image import ENGINES, native_context
 from .native import native_source, native_sources, stream_note
 from .target import Target
@@ -73,10 +74,12 @@ def export_bare(
     Raises:
         GraphError: the file is no model that the native engine runs; names the op.
         BundleError: a name, hop or rate outside its limits.
+        BudgetError: tables that the core cannot read.
         EcgEdgeError: `out` is in the way.
     """
     name = _checked_name(name if name is not None else ctext.identifier(path.stem))
     plan = read_plan(path, hop=hop)
+    require_tables([plan], target)
     if not 1 <= fs_hz <= 65535:
         raise BundleError(f"fs is {fs_hz}, not an integer from 1 to 65535")
     texts = bare_files(plan, name=name, fs_hz=fs_hz, target=target)

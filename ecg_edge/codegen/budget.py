@@ -6,6 +6,7 @@ differ with compiler and core by some 10 %: an estimate refuses what cannot fit,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import BudgetError
@@ -27,6 +28,13 @@ CORE_CODE_BYTES = 11_000  # wire, prepare, self-test with its vectors
 CORE_RAM_BYTES = 3_500
 LEAD_RAM_BYTES = 1_100
 _DESCRIPTOR_BYTES = 40  # of one layer
+# By avr-gcc 5.4 -Os for an ATmega2560, with the Arduino core: `python tools/mega.py` less what the model takes.
+AVR_CODE_BYTES = {"size": 6_000, "speed": 8_000}
+AVR_CORE_CODE_BYTES = 13_000
+AVR_CORE_RAM_BYTES = 2_400  # the stack, strings and the serial line's buffers in it
+# What 16 bits reach of flash, less the vectors and others' tables, which come first. What avr-gcc takes as an array.
+AVR_TABLE_BYTES = 65_536 - 1_024
+AVR_ARRAY_BYTES = 32_767
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,9 @@ def native_need(models: list[Model], target: Target = PORTABLE) -> Need | None:
     return Need(
         "native",
         sum(model_flash_bytes(plan, target) for plan in plans),
-        NATIVE_CODE_BYTES[target.opt] + CORE_CODE_BYTES,
+        _native_code(target),
         max(state_bytes(plan, target) for plan in plans),
-        _core_ram(models) + max(windows),
+        _core_ram(models, target) + max(windows),
     )
 
 
@@ -85,7 +93,7 @@ def tflm_need(models: list[Model]) -> Need | None:
         sum(len(model.data) for model in models),
         TFLM_CODE_BYTES + CORE_CODE_BYTES,
         max(arena.reference + arena.cmsis_nn for arena in arenas) + 16,
-        _core_ram(models) + max(windows),
+        _core_ram(models, PORTABLE) + max(windows),
     )
 
 
@@ -106,10 +114,34 @@ def require_room(need: Need, limits: Limits) -> None:
             )
 
 
+def require_tables(plans: Sequence[Plan], target: Target) -> None:
+    """Refuse what an AVR would link and read wrong: tables beyond the first 64 KB of flash, and arrays beyond its int.
+
+    Raises:
+        BudgetError: names the model, and the layer where it is one.
+    """
+    if target.kernels != "avr":
+        return
+    for plan in plans:
+        for op in plan.graph.ops:
+            size = op.weights.size if isinstance(op, Conv1D | DepthwiseConv1D | Dense) else 0
+            if size > AVR_ARRAY_BYTES:
+                raise BudgetError(
+                    f"{plan.graph.name}: {op.name} has {size} weights; an array on AVR has {AVR_ARRAY_BYTES} at most"
+                )
+    total = sum(model_flash_bytes(plan, target) for plan in plans)
+    if total > AVR_TABLE_BYTES:
+        names = ", ".join(plan.graph.name for plan in plans)
+        raise BudgetError(
+            f"{names}: {total} bytes of tables; an AVR reads {AVR_TABLE_BYTES} in its first 64 KB of flash"
+        )
+
+
 def model_flash_bytes(plan: Plan, target: Target = PORTABLE) -> int:
     """Weights, biases, multipliers, shifts, tables and descriptors of the generated C."""
     wide = target.kernels == "host" or (target.kernels == "dsp" and target.opt == "speed")
     per_weight, per_unit = (2, 14) if wide else (1, 9)  # two int32 and an int8, or three and some padding
+    per_unit = 15 if target.kernels == "avr" else per_unit
     total = 0
     for op in plan.graph.ops:
         total += _DESCRIPTOR_BYTES
@@ -123,5 +155,12 @@ def state_bytes(plan: Plan, target: Target = PORTABLE) -> int:
     return make_memory(plan, target)[0].bytes
 
 
-def _core_ram(models: list[Model]) -> int:
-    return CORE_RAM_BYTES + LEAD_RAM_BYTES * max(model.bundle.manifest.leads for model in models)
+def _native_code(target: Target) -> int:
+    if target.kernels == "avr":
+        return AVR_CODE_BYTES[target.opt] + AVR_CORE_CODE_BYTES
+    return NATIVE_CODE_BYTES[target.opt] + CORE_CODE_BYTES
+
+
+def _core_ram(models: list[Model], target: Target) -> int:
+    core = AVR_CORE_RAM_BYTES if target.kernels == "avr" else CORE_RAM_BYTES
+    return core + LEAD_RAM_BYTES * max(model.bundle.manifest.leads for model in models)

@@ -17,7 +17,7 @@ from .. import __version__
 from ..bundle import Bundle, package_data
 from ..errors import BundleError
 from ..files import replacing_folder, write_json
-from .budget import Limits, Need, native_need, require_room, tflm_need
+from .budget import Limits, Need, native_need, require_room, require_tables, tflm_need
 from .image import ENGINES, MakePreparation, Model, image_files, read_model, require_engine
 from .native import stream_note
 from .target import PORTABLE, Target
@@ -105,6 +105,8 @@ def export(
     for model in models:
         require_engine(model, engine)
     needs = [need for need in (native_need(models, target), tflm_need(models)) if need is not None]
+    if engine == "native":
+        require_tables([model.plan for model in models if model.plan is not None], target)
     if limits is not None:
         require_room(next(need for need in needs if need.engine == engine), limits)
     generated = image_files(models, engine=engine, board=board, make_preparation=make_preparation, target=target)

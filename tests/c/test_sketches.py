@@ -1,6 +1,6 @@
 """The Arduino sketches: compiled for every core's branch, run as processes, and talked to like boards.
 
-tests/c/arduino stands for a core's headers; where Debian's Arduino AVR core is installed, its real ones serve as well.
+tests/c/arduino stands for a core's headers. Debian's Arduino AVR core is a real one: with it the sketches are linked.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from board_rungs import golden_bundle, missing
 from numpy.typing import NDArray
 from toolchain import WARNINGS, compiler
 
-from ecg_edge.bundle import Bundle
-from ecg_edge.device import Device, Patience
+from ecg_edge.bundle import Bundle, package_data
+from ecg_edge.device import Device, Patience, avr
+from ecg_edge.device.build import Call
+from ecg_edge.device.elf import Image, read_image
 from ecg_edge.device.emulator import open_device
 from ecg_edge.device.frame import FrameReader, FrameType, SampleFlag
 from ecg_edge.device.link import Clock, SystemClock
@@ -39,7 +41,6 @@ CORES = {
     "another": [],
 }
 CPP_WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror")
-AVR = Path("/usr/share/arduino/hardware/arduino/avr")  # of Debian's arduino-core-avr
 BLOCK = 25  # samples, of LiveAD8232
 NANOVOLTS_PER_COUNT = 732  # 3.3 V, 12 bits, gain 1100; the sketch has whole nanovolts
 LEAD_OFF_PIN = 4  # of an ESP32
@@ -108,15 +109,40 @@ def test_a_sketch_is_clean_for_every_core_and_engine(sketch: str, core: str, eng
     run_quietly([cpp(), *flags, f"-I{FAKE}", f"-I{source}", *in_cpp(firmware, sketch)[:3]], firmware)
 
 
+@pytest.fixture(scope="module")
+def mega(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped model, exported for a Mega 2560."""
+    for program in (avr.COMPILER, avr.ARCHIVER):
+        tool(program, avr.APT)
+    if not avr.CORE.is_dir():
+        missing(f"no Arduino AVR core: {avr.APT}")
+    folder = tmp_path_factory.mktemp("mega") / "firmware"
+    export(Bundle.load("ecg5"), folder, board="mega2560")
+    return folder
+
+
+def linked(library: Path, firmware: Path, sketch: str, folder: Path) -> Image:
+    """A sketch with a library's files, built as Arduino builds it; every warning is an error, the linker's too."""
+    source = firmware / "EcgEdge" / "examples" / sketch / f"{sketch}.ino"
+    steps = avr.sketch_steps(library, source, warnings=("-Wall", "-Wextra", "-Werror"))
+    for step in steps:
+        program, arguments = step if isinstance(step, Call) else (avr.COMPILER, step)
+        run_quietly([program, *arguments, *(["-o", "sketch.elf"] if step is steps[-1] else [])], folder)
+    return read_image(folder / "sketch.elf")
+
+
 @pytest.mark.parametrize("sketch", SKETCHES)
-def test_a_sketch_compiles_with_a_real_arduino_core(sketch: str, firmware: Path, tmp_path: Path) -> None:
-    avr = tool("avr-g++", "sudo apt-get install gcc-avr avr-libc arduino-core-avr")
-    if not AVR.is_dir():
-        missing("no Arduino AVR core: sudo apt-get install arduino-core-avr")
-    flags = ["-mmcu=atmega2560", "-Os", "-std=gnu++11", "-fno-exceptions", "-DF_CPU=16000000UL", "-DARDUINO=10819"]
-    folders = [AVR / "cores" / "arduino", AVR / "variants" / "mega", firmware / "EcgEdge" / "src"]
-    command = [avr, *flags, "-DARDUINO_ARCH_AVR", "-Wall", "-Wextra", "-Werror", *(f"-I{folder}" for folder in folders)]
-    run_quietly([*command, *in_cpp(firmware, sketch)[:3], "-c", "-o", str(tmp_path / "sketch.o")], tmp_path)
+def test_a_sketch_links_with_the_real_arduino_avr_core_and_fits_a_mega(sketch: str, mega: Path, tmp_path: Path) -> None:
+    image = linked(mega / "EcgEdge" / "src", mega, sketch, tmp_path)
+    avr.require_fit(image)
+    tables = [symbol for symbol in image.symbols if symbol.name.startswith("conv2_weights")]
+    assert len(tables) == 1
+    assert tables[0].start < 0x800000, "in RAM"
+
+
+def test_the_library_as_it_is_links_for_avr_too(mega: Path, tmp_path: Path) -> None:
+    """The shipped library, which Arduino's library manager would bring, is written for any core."""
+    avr.require_fit(linked(package_data("firmware") / "EcgEdge" / "src", mega, "Replay", tmp_path))
 
 
 class PipeLink:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from mega import board_cache, engine_image, run
+from mega_board import board_cache, engine_image, run
 from numpy.typing import NDArray
 from random_graphs import extreme, random_graph, random_inputs
 

@@ -1,4 +1,5 @@
 // Runs the engine of one model over what comes in at UART0, window by window, and sends its scores: no core, no Arduino.
+// It says zeros until a byte comes, and that byte: now both sides listen. A status goes before each window's scores.
 //
 // Built with -DENGINE_HEADER="ecg_model_<name>.h" -DENGINE_MODEL=ecg_model_<name>
 //     -DENGINE_SCRATCH_BYTES=ECG_MODEL_<NAME>_SCRATCH_BYTES -DENGINE_INPUT_BYTES=n -DENGINE_CLASSES=n
@@ -29,6 +30,10 @@ int main(void)
     UCSR0A = _BV(U2X0);
     UBRR0 = 1u;    // 1 Mbaud at 16 MHz
     UCSR0B = _BV(RXEN0) | _BV(TXEN0);
+    while ((UCSR0A & _BV(RXC0)) == 0u) {
+        give(0);
+    }
+    give(take());
     for (;;) {
         for (uint16_t i = 0; i < ENGINE_INPUT_BYTES; i++) {
             input[i] = take();

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from ecg_edge.graph.plan import Plan
 
 MAIN = Path(__file__).with_name("avr_engine_main.c")
 PATIENCE_S = 60.0
+READY = b"\xaa"
 _FLAGS = ("-mmcu=atmega2560", "-Os", "-std=gnu11", "-ffunction-sections", "-Wl,--gc-sections")
 
 
@@ -64,16 +65,24 @@ def run(image: Path, inputs: NDArray[np.int8], classes: int, cache: Path) -> NDA
     """Scores, (n, classes), of windows, (n, bytes)."""
     link = start(image, cache)
     try:
-        return np.stack([_ask(link, window, classes) for window in inputs])
+        _read(link, lambda said: bool(said))  # it listens
+        link.write(READY)
+        _read(link, lambda said: said.endswith(READY))
+        answers = []
+        for window in inputs:
+            link.write(window.tobytes())
+            status, *scores = _read(link, lambda said: len(said) > classes)
+            assert status == 0, "the engine failed"
+            answers.append(scores)
+        return np.array(answers, np.uint8).view(np.int8)
     finally:
         link.close()
 
 
-def _ask(link: BoardLink, window: NDArray[np.int8], classes: int) -> NDArray[np.int8]:
-    link.write(window.tobytes())
+def _read(link: BoardLink, enough: Callable[[bytes], bool]) -> bytes:
+    """What comes until it is enough; then the board waits for what it is told."""
     said, give_up_s = b"", link.clock.now_s() + PATIENCE_S
-    while len(said) < 1 + classes:
+    while not enough(said):
         assert link.clock.now_s() < give_up_s, f"{len(said)} bytes in {PATIENCE_S:g} s"
         said += link.read(0.1)
-    assert said[0] == 0, "the engine failed"
-    return np.frombuffer(said[1:], np.int8)
+    return said
