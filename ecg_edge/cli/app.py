@@ -29,6 +29,7 @@ VERBS = {
     "profile": "Say what each op costs on an emulated core: instructions, bytes.",
     "flash": "Put a bundle on a board, and check that the board runs it.",
     "doctor": "Say what this machine has and lacks, and what mends it.",
+    "loopback": "Say what a serial line carries, with no board: a pty, a socket, or TX wired to RX.",
     "bench": "Stream ECG to a board and compare its answers with the model's.",
 }
 

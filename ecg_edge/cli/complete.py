@@ -36,5 +36,12 @@ def devices(incomplete: str) -> list[str]:
     return _starting([*virtual, *EMULATED, *available_ports()], incomplete)
 
 
+def loops(incomplete: str) -> list[str]:
+    """Lines that give back what they get, and serial ports, which do with a wire."""
+    from ecg_edge.device.link import available_ports
+
+    return _starting(["pty", "loop://", "socket://", *available_ports()], incomplete)
+
+
 def _starting(names: list[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]

@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from ecg_edge.report import svg
+from ecg_edge.report import loopback, svg
 from ecg_edge.report.render import DISCLAIMER, PAIR_TITLES, number, percent, points
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,6 +73,23 @@ def evaluation_html(report: Mapping[str, Any], strips: Sequence[Strip] = ()) -> 
     """
     optional: dict[str, Any] = {"groups": {}, "calibration": None, "changes": None, "pair": None, "provenance": {}}
     return _page("evaluate.html.j2", report={**optional, **report}, strips=strips)
+
+
+def loopback_html(report: Mapping[str, Any]) -> str:
+    """The page of a loopback benchmark.
+
+    Args:
+        report: as in its report.json.
+    """
+    return _page(
+        "loopback.html.j2",
+        report=report,
+        rates=loopback.chart(loopback.rate_series(report)),
+        trips=loopback.chart(loopback.trip_series(report)),
+        baud_name=loopback.baud_name,
+        depth_name=loopback.depth_name,
+        carries_lines=loopback.carries_lines,
+    )
 
 
 def _page(template: str, **values: Any) -> str:

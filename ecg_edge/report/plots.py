@@ -15,6 +15,7 @@ import numpy as np
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.files import replacing_file
 from ecg_edge.report.html import Strip
+from ecg_edge.report.loopback import Series, rate_series, trip_series
 from ecg_edge.report.render import percent
 
 FORMATS = ("png", "svg", "pdf")
@@ -95,6 +96,30 @@ def save_pareto(points: Sequence[Point], path: Path) -> None:
         axes = figure.add_subplot(1, len(groups), place)
         _draw_pareto(axes, [point for point in points if point.group == group], colours)
         axes.set(title=group, xlabel="RAM, bytes", ylabel="instructions (emulated) a window")
+    _save(figure, path)
+
+
+def save_loopback(report: Mapping[str, Any], path: Path) -> None:
+    """Draw what a line gave back: payload a second and round trips, by frame size, on log axes.
+
+    Args:
+        report: of a loopback benchmark, as in its report.json.
+        path: its suffix is one of FORMATS.
+
+    Raises:
+        EcgEdgeError: the format is another, or matplotlib is missing.
+    """
+    _figure_class(path.suffix.removeprefix("."))
+    figure = _new_figure(11.0, 4.6)
+    sizes = sorted({lap["payload_bytes"] for run in report["runs"] for lap in run["laps"]})
+    for place, (series, title) in enumerate(
+        ((rate_series(report), "payload bytes a second, one way"), (trip_series(report), "round trip, ms")), 1
+    ):
+        axes = figure.add_subplot(1, 2, place)
+        _draw_series(axes, series)
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.set(xlabel="payload of a frame, bytes", ylabel=title)
+    figure.suptitle(f"Loopback of {report['line']['url']} ({report['line']['note']})", fontsize=9)
     _save(figure, path)
 
 
@@ -201,6 +226,18 @@ def _draw_pareto(axes: Any, points: Sequence[Point], colours: Mapping[str, str])
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     axes.tick_params(axis="x", which="minor", labelbottom=False)
     axes.grid(which="both", alpha=0.2)
+
+
+def _draw_series(axes: Any, series: Sequence[Series]) -> None:
+    for one in series:
+        if one.points:
+            axes.plot(*zip(*one.points, strict=True), "o-", label=one.name)
+    axes.set_xscale("symlog", base=2, linthresh=1)  # a payload may be empty
+    axes.set_yscale("log")
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend(fontsize=7)
 
 
 def _draw_strip(axes: Any, strip: Strip) -> None:
