@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ecg_edge.bench.source import Progress, Source
 from ecg_edge.bundle import Bundle
+from ecg_edge.device.boards import boards
 from ecg_edge.device.client import Device, engine_name
 from ecg_edge.device.exchange import Answer
 from ecg_edge.device.frame import SampleFlag
@@ -19,6 +20,7 @@ from ecg_edge.errors import DeviceError
 from ecg_edge.report.metrics import ABSTAINED, Json
 
 Clock = Callable[[], float]
+EMULATED = ("qemu:", "simavr:")
 HOST_BOARD = "host"  # what an image that runs as a process calls its board
 
 
@@ -132,9 +134,11 @@ def _link(counts: dict[str, int], source: Source, seconds: float) -> Json:
 
 def describe(url: str, hello: Hello) -> Json:
     """The device's part of the report. `note` says what kind of proof it is when it is no hardware."""
-    virtual = url.startswith("virtual:") or hello.board == HOST_BOARD
-    note = "virtual board on this host: not hardware" if virtual else ""
-    if url.startswith("qemu:"):
+    known = boards().get(hello.board)
+    note = ""
+    if url.startswith("virtual:") or hello.board == HOST_BOARD:
+        note = "virtual board on this host: not hardware"
+    elif url.startswith(EMULATED) or (known is not None and known.emulator.startswith(EMULATED)):
         note = "emulated core: equal bits are proof, times are not hardware"
     engine = engine_name(hello)
     return {

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ecg_edge.cli import complete
 from ecg_edge.cli.output import note, print_json, print_result
 from ecg_edge.errors import EcgEdgeError, GateError
 
@@ -18,7 +19,12 @@ WINDOWS = 1000
 def bench(
     bundle: Annotated[str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.")] = "ecg5",
     device: Annotated[
-        str, typer.Option(metavar="URL", help="virtual:native, virtual:tflm, qemu:cortex-m4, /dev/ttyUSB0, ...")
+        str,
+        typer.Option(
+            metavar="URL",
+            help="virtual:native, qemu:microbit, simavr:mega2560, /dev/ttyUSB0, ...",
+            autocompletion=complete.devices,
+        ),
     ] = "virtual:native",
     synthetic: Annotated[
         int | None, typer.Option(metavar="N", help=f"Stream N synthetic windows (the default: {WINDOWS}).")
@@ -57,7 +63,7 @@ def bench(
 
       ecg-edge bench ecg5 --synthetic 200 --out build/bench
 
-      ecg-edge bench ecg5 --device qemu:cortex-m4 --synthetic 200
+      ecg-edge bench ecg5 --device qemu:microbit --synthetic 200
 
       ecg-edge bench ecg5 --device /dev/ttyUSB0 --record mitdb/119
 

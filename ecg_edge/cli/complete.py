@@ -28,12 +28,10 @@ def tools(incomplete: str) -> list[str]:
 
 def devices(incomplete: str) -> list[str]:
     """Boards that this machine starts, and its serial ports."""
-    from ecg_edge.device.emulator import VIRTUAL
+    from ecg_edge.device.emulator import STARTED
     from ecg_edge.device.link import available_ports
-    from ecg_edge.device.machines import EMULATED
 
-    virtual = [url for url in VIRTUAL if not url.endswith(":")]
-    return _starting([*virtual, *EMULATED, *available_ports()], incomplete)
+    return _starting([*STARTED, *available_ports()], incomplete)
 
 
 def loops(incomplete: str) -> list[str]:

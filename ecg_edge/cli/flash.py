@@ -23,7 +23,7 @@ def flash(
         str | None,
         typer.Option(
             metavar="URL",
-            help="/dev/ttyUSB0, COM3, virtual:native, qemu:cortex-m4; default: look.",
+            help="/dev/ttyUSB0, COM3, virtual:native, qemu:microbit, ...; default: look.",
             autocompletion=complete.devices,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def flash(
     """Put a bundle on a board: export, build, flash. Then HELLO and self-test must match the bundle.
 
     Finds the port and the board by USB id, and builds with whichever tool the board names and this machine has
-    (`ecg-edge doctor` lists them). `virtual:` and `qemu:` boards are built and started the same way.
+    (`ecg-edge doctor` lists them). `virtual:`, `qemu:` and `simavr:` boards are built and started the same way.
 
     Examples:
 

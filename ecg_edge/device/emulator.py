@@ -25,14 +25,15 @@ from ecg_edge.device import process
 from ecg_edge.device.build import build, library_folder
 from ecg_edge.device.client import Device
 from ecg_edge.device.link import BAUD, Clock, SerialLink
-from ecg_edge.device.machines import find_machine
+from ecg_edge.device.machines import EMULATED, find_machine
 from ecg_edge.device.pace import Patience
 from ecg_edge.device.qemu import start_qemu
 from ecg_edge.device.replug import open_port
-from ecg_edge.device.simavr import require_url, start_simavr
+from ecg_edge.device.simavr import URL, require_url, start_simavr
 from ecg_edge.errors import DeviceError, DeviceTimeout, LinkError
 
 VIRTUAL = {"virtual:": "native", "virtual:native": "native", "virtual:tflm": "tflm"}
+STARTED = ("virtual:native", "virtual:tflm", *EMULATED, URL)  # every board that this machine builds and starts
 START_TIMEOUT_S = 60.0  # Python and the wheel take seconds on a busy machine
 _C = ("-std=c99", "-O2", "-g", "-DECG_ENGINE=2")  # both engines' files are in every export; these compile the C one
 _CHECKED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -53,8 +54,8 @@ def open_device(
     """Open the board behind a URL; start it first where it is a virtual one.
 
     Args:
-        url: `virtual:native` (or `virtual:`), `virtual:tflm`, `qemu:cortex-m4`, `simavr:mega2560`, or what pyserial
-            opens: /dev/ttyUSB0, COM3, socket://host:port, rfc2217://host:port.
+        url: one of STARTED, as `virtual:native` or `qemu:microbit`; a core in place of its board, as `qemu:cortex-m4`;
+            or what pyserial opens: /dev/ttyUSB0, COM3, socket://host:port, rfc2217://host:port.
         firmware: the exported folder, for a virtual or emulated board.
         baud: bits a second, where the line is a UART.
         patience: how long to wait for the board.

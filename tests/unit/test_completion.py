@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from ecg_edge.bundle import shipped_bundles
 from ecg_edge.cli.app import VERBS, make_app
+from ecg_edge.device import simavr
+from ecg_edge.device.machines import EMULATED
 
 # The function that bash calls when Tab is pressed, called as bash would.
 PRESS_TAB = """
@@ -44,6 +46,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["flash", "--tool", "p"], {"picotool", "platformio"}),
         (["flash", "--engine", ""], {"native", "tflm"}),
         (["flash", "--device", "virt"], {"virtual:native", "virtual:tflm"}),
+        (["flash", "--device", "qemu"], set(EMULATED)),
+        (["bench", "--device", "simavr"], {simavr.URL}),
         (["info", ""], set(shipped_bundles())),
         (["doctor", "--js"], {"--json"}),
     ],
