@@ -29,8 +29,10 @@
 #define BITS_PER_BYTE 10u       // on the line: start, eight, stop
 
 #define SLICE_CYCLES (CLOCK_HZ / 1000u)     // between two looks at the outside
-#define QUIET_SLICES 20u        // asleep and without a word for so long, the board only waits
-#define QUIET_MS 10             // of ours for a slice of its then: it takes next to nothing of this machine
+#define QUIET_SLICES 20u        // mostly asleep and without a word for so long: from here on it has our time
+#define IDLE_SLICES 1000u       // and for so long: it waits for us
+#define QUIET_MS 1              // of ours for a slice
+#define IDLE_MS 10
 #define LINE_BYTES 4096u        // what the USB bridge of a board would hold
 #define PTY_NAME_BYTES 64
 #define WRITE_PATIENCE_MS 1000  // then what does not fit is dropped, until something fits again: nobody listens
@@ -265,7 +267,7 @@ static int serve(board_t *b)
         }
         give_output(b);
         struct pollfd outside[2] = {{STDIN_FILENO, POLLIN, 0}, {b->pty, POLLIN, 0}};
-        (void)poll(outside, 2u, b->quiet >= QUIET_SLICES ? QUIET_MS : 0);
+        (void)poll(outside, 2u, b->quiet >= IDLE_SLICES ? IDLE_MS : (b->quiet >= QUIET_SLICES ? QUIET_MS : 0));
         uint8_t ignored[64];
         if (outside[0].revents != 0 && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) {
             return EXIT_STOPPED;

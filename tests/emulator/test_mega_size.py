@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import mega
 import pytest
 from mega_board import board_cache
@@ -35,9 +33,3 @@ def test_what_was_measured_is_of_a_whole_image_that_ran(measured: mega.Measured)
 
 def test_a_record_goes_through_faster_than_it_was_recorded(measured: mega.Measured) -> None:
     assert measured.line_speed > 2
-
-
-def test_the_command_prints_the_table_of_the_readme(measured: mega.Measured) -> None:
-    readme = (Path(__file__).parents[2] / "firmware" / "README.md").read_text(encoding="utf-8")
-    assert f"{measured.flash_bytes:,}" in readme
-    assert f"{measured.static_bytes:,}" in readme

@@ -1,6 +1,7 @@
 // Live ECG: an AD8232 front end, sampled by a timer, classified on the board.
 //
-// Wiring: 3.3V, GND, OUTPUT to the signal pin below, LO+ and LO- to the lead-off pins below, SDN left open.
+// Wiring: 3.3V, GND, OUTPUT to the signal pin below, LO+ and LO- to the lead-off pins below, SDN left open. A board of 5 V
+// (Mega, Uno) needs a wire from 3.3V to AREF as well.
 // Battery power only while a person is connected. Research use; not a medical device.
 //
 // Verdicts, lost samples and lead-off go out as frames (PROTOCOL.md); the LED is on while the last verdict is a class other
@@ -167,6 +168,24 @@ static void start_timer(uint32_t period_us)
 
 static void poll_timer() {}
 
+#elif defined(__AVR__) && defined(TCCR1B)
+
+// The converter takes 0.1 ms, in which the serial line goes on interrupting.
+ISR(TIMER1_COMPA_vect, ISR_NOBLOCK)
+{
+    take_sample();
+}
+
+static void start_timer(uint32_t period_us)
+{
+    TCCR1A = 0;
+    TCCR1B = _BV(WGM12) | _BV(CS11) | _BV(CS10);    // a tick every 64 cycles, from 0 to OCR1A
+    OCR1A = static_cast<uint16_t>(period_us * (F_CPU / 1000000ul) / 64u - 1u);
+    TIMSK1 = _BV(OCIE1A);
+}
+
+static void poll_timer() {}
+
 #else
 
 // No timer known for this core: loop() looks at the clock. A sample that it comes too late for is lost, and counted as such.
@@ -231,7 +250,9 @@ void setup()
 #if defined(LED_BUILTIN)
     pinMode(LED_BUILTIN, OUTPUT);
 #endif
-#if !defined(__AVR__)
+#if defined(__AVR__)
+    analogReference(EXTERNAL);      // AREF: before anything is read, or the chip joins its own supply to that wire
+#else
     analogReadResolution(kAdcBits);
 #endif
     const ecg_status_t status = ecg_arduino::begin();
@@ -257,5 +278,7 @@ void loop()
         take_block(block);
         __atomic_store_n(&block.full, 0u, __ATOMIC_RELEASE);
         taking ^= 1u;
+    } else {
+        ecg_arduino::rest();
     }
 }
