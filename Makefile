@@ -15,6 +15,7 @@ ARENAS := $(addprefix --arena=,reference-cortex-m4=12296 cmsis-nn-cortex-m4=1281
 WINDOWS ?= 5000
 INPUTS ?= 200
 URL ?=
+FUZZ_SECONDS ?= 60
 
 # System packages, fetched with apt where root or sudo allows it.
 HOST_PACKAGES := gcc libc6-dev
@@ -22,7 +23,7 @@ ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
 RISCV_PACKAGES := gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
 TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES) gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev
 
-.PHONY: help venv model demo check test soak emu hil bench identity golden size lock clean
+.PHONY: help venv model demo check test soak fuzz emu hil bench identity golden size lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,10 @@ soak: .venv/.dev ## the tests that draw at random, with many more draws (half an
 	@tools/system.sh $(HOST_PACKAGES)
 	$(test_packages)
 	ECG_SOAK=1 $(BIN)/pytest -q -n auto $$(grep -rl ECG_SOAK --include='test_*.py' tests)
+
+fuzz: .venv/.demo ## libFuzzer on the frame parser and the core: make fuzz FUZZ_SECONDS=600
+	@tools/system.sh $(HOST_PACKAGES) clang libclang-rt-14-dev
+	$(BIN)/python tools/fuzz.py --seconds $(FUZZ_SECONDS)
 
 emu: .venv/.dev ## the tests on emulated boards only
 	@tools/system.sh $(HOST_PACKAGES)

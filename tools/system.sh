@@ -9,6 +9,7 @@ set -euo pipefail
 probe() {
     case "$1" in
         python3-venv) "${PYTHON:-python3}" -c 'import ensurepip, venv' ;;
+        libclang-rt-14-dev) printf 'int LLVMFuzzerTestOneInput(void) { return 0; }\n' | clang -fsanitize=fuzzer -x c - -o /dev/null ;;
         libc6-dev) printf '#include <stdio.h>\n' | gcc -E - ;;
         libnewlib-arm-none-eabi) printf '#include <stdint.h>\n' | arm-none-eabi-gcc --specs=nano.specs -E - ;;
         gcc-arm-none-eabi) command -v arm-none-eabi-gcc ;;

@@ -1,0 +1,373 @@
+#include "page.h"
+
+#include <string.h>
+
+#include "ecg_models.h"
+
+#define NO_FAILURE 255u
+#define KEPT 4u
+
+page_answers_t page_answers;
+page_counts_t page_counts;
+bool page_failed;
+int8_t page_scores[3];
+uint32_t page_last_result;
+uint32_t page_expected;
+uint8_t page_leads = 1u;
+
+static enum { NOTHING_RUNS, RUNS, HAS_ENDED, IS_LIVE } state;
+static uint16_t own_boot;
+static uint8_t model;
+static bool isolated, gap_owed;
+static uint32_t first;
+static page_frame_t kept[KEPT];         // RESULTs, the oldest first
+static size_t kept_count, given_by_end;
+
+static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
+static int8_t window[ECG_WINDOW_BYTES];
+static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
+static const ecg_memory_t memory = {scratch, sizeof scratch, window, sizeof window, leads, ECG_MAX_LEADS};
+static ecg_stream_t stream;
+
+static uint32_t no_time(void *ctx)
+{
+    (void)ctx;
+    return 0u;
+}
+
+// ---- answers -------------------------------------------------------------------------------------------------------
+
+static uint8_t *answer(uint8_t type, uint16_t length)
+{
+    page_frame_t *const f = &page_answers.frames[page_answers.count++];
+    memset(f, 0, sizeof *f);
+    f->type = type;
+    f->length = length;
+    return f->payload;
+}
+
+static void put(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)value;
+    at[1] = (uint8_t)(value >> 8);
+    at[2] = (uint8_t)(value >> 16);
+    at[3] = (uint8_t)(value >> 24);
+}
+
+static void error(uint8_t code, const ecg_frame_t *cause, uint32_t detail)
+{
+    uint8_t *const p = answer(ECG_TYPE_ERROR, 8u);
+    p[0] = code;
+    p[1] = cause != NULL ? cause->type : 0u;
+    p[2] = cause != NULL ? (uint8_t)cause->seq : 0u;
+    p[3] = cause != NULL ? (uint8_t)(cause->seq >> 8) : 0u;
+    put(p + 4, detail);
+}
+
+static uint32_t still_needed(void)
+{
+    return ecg_models[model].model->window - (page_expected - first);
+}
+
+static void credit(void)
+{
+    uint32_t room = state == RUNS ? PAGE_CREDIT / page_leads : 0u;
+    if (state == RUNS && isolated && still_needed() < room) {
+        room = still_needed();
+    }
+    uint8_t *const p = answer(ECG_TYPE_CREDIT, 8u);
+    put(p, page_expected);
+    p[4] = (uint8_t)room;
+    p[5] = (uint8_t)(room >> 8);
+}
+
+static void result(void)
+{
+    const ecg_result_t *const r = &stream.result;
+    uint8_t *const p = answer(ECG_TYPE_RESULT, (uint16_t)(16u + r->classes));
+    p[0] = model;
+    p[1] = r->classes;
+    p[2] = r->verdict;
+    p[3] = r->state;
+    put(p + 4, r->last_index);
+    memcpy(p + 16, r->scores, r->classes);
+    if (kept_count == KEPT) {
+        memmove(kept, kept + 1, (KEPT - 1u) * sizeof kept[0]);
+        kept_count--;
+    }
+    kept[kept_count++] = page_answers.frames[page_answers.count - 1u];
+    page_last_result = r->last_index;
+    page_counts.results++;
+}
+
+static void again(const page_frame_t *f)
+{
+    memcpy(answer(f->type, f->length), f->payload, f->length);
+}
+
+// ---- the stream ----------------------------------------------------------------------------------------------------
+
+static bool before(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
+
+static uint32_t last_index_of(const page_frame_t *f)
+{
+    return ecg_get_u32(f->payload + 4);
+}
+
+static void begin(uint8_t m, bool window_mode, uint32_t from, uint32_t skip)
+{
+    const ecg_clock_t clock = {no_time, NULL};
+    size_t left = 0u;
+    for (size_t k = 0; k < kept_count; k++) {
+        if (before(last_index_of(&kept[k]), from)) {
+            kept[left++] = kept[k];
+        }
+    }
+    kept_count = left;
+    given_by_end = 0u;
+    model = m;
+    isolated = window_mode;
+    page_leads = ecg_models[m].model->leads;
+    first = from;
+    page_expected = from;
+    gap_owed = false;
+    ecg_stream_reset(&stream, ecg_models[m].model, &ecg_models[m].prepare, &memory, clock, from, skip);
+}
+
+// After a sample, or a held one. Returns whether the engine lives.
+static bool went(ecg_status_t status, bool due, const ecg_frame_t *cause)
+{
+    if (status != ECG_OK) {
+        state = NOTHING_RUNS;
+        error(ECG_ERROR_ENGINE, cause, (uint32_t)-(int32_t)status);
+    } else if (due) {
+        result();
+    }
+    return status == ECG_OK;
+}
+
+static void on_start(const ecg_frame_t *f, const uint8_t *p)
+{
+    if (page_failed) {
+        error(ECG_ERROR_SELFTEST_FAILED, f, 1u);
+    } else if (p[0] >= ecg_models_count) {
+        error(ECG_ERROR_BAD_MODEL, f, ecg_models_count);
+    } else if (p[1] > 1u || (p[1] == 0u && ecg_get_u32(p + 8) != 0u)) {
+        error(ECG_ERROR_BAD_MODE, f, p[1]);
+    } else {
+        begin(p[0], p[1] == 0u, ecg_get_u32(p + 4), ecg_get_u32(p + 8));
+        state = RUNS;
+        credit();
+    }
+}
+
+static bool take(const ecg_frame_t *f, const uint8_t *samples, uint32_t from, uint32_t count)
+{
+    for (uint32_t i = from; i < count; i++) {
+        int16_t uv[ECG_MAX_LEADS];
+        for (uint32_t l = 0; l < page_leads; l++) {
+            uv[l] = (int16_t)ecg_get_u16(samples + 2u * (i * page_leads + l));
+        }
+        bool due = false;
+        const uint8_t flags = i == 0u ? f->flags : f->flags & (uint8_t)~1u;
+        const ecg_status_t status = ecg_stream_push(&stream, uv, flags, &due);
+        page_expected++;
+        if (!went(status, due, f)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void on_samples(const ecg_frame_t *f, const uint8_t *p)
+{
+    const uint32_t bytes = f->length - 4u, a_sample = 2u * page_leads, index = ecg_get_u32(p);
+    if (state != RUNS && state != HAS_ENDED) {
+        error(ECG_ERROR_NOT_STARTED, f, page_expected);
+        return;
+    }
+    if (bytes % a_sample != 0u) {
+        error(ECG_ERROR_BAD_LENGTH, f, f->length);
+        return;
+    }
+    const uint32_t count = bytes / a_sample, end = index + count;
+    const bool ahead = before(page_expected, index), news = before(page_expected, end);
+    if (state == HAS_ENDED && (ahead || news)) {
+        error(ECG_ERROR_NOT_STARTED, f, page_expected);
+    } else if (ahead) {
+        page_counts.gaps++;
+        error(ECG_ERROR_INDEX_GAP, f, page_expected);
+    } else if (news && isolated && end - page_expected > still_needed()) {
+        error(ECG_ERROR_BAD_LENGTH, f, f->length);
+    } else {
+        const uint32_t known = page_expected - index;
+        page_counts.duplicates += known != 0u;
+        if (!news || take(f, p + 4, known, count)) {
+            credit();
+        }
+    }
+}
+
+static void on_end(const ecg_frame_t *f, const uint8_t *p)
+{
+    const uint32_t index = ecg_get_u32(p);
+    const bool ahead = before(page_expected, index);
+    if (state != RUNS && (state != HAS_ENDED || ahead)) {
+        error(ECG_ERROR_NOT_STARTED, f, page_expected);
+    } else if (ahead) {
+        page_counts.gaps++;
+        error(ECG_ERROR_INDEX_GAP, f, page_expected);
+    } else if (index != page_expected) {
+        page_counts.duplicates++;
+        credit();
+    } else if (state == HAS_ENDED) {
+        page_counts.duplicates++;
+        for (size_t k = kept_count - given_by_end; k < kept_count; k++) {
+            again(&kept[k]);
+        }
+        credit();
+    } else if (isolated && still_needed() != 0u) {
+        error(ECG_ERROR_INCOMPLETE, f, page_expected);
+    } else {
+        const uint32_t had = page_counts.results;
+        for (uint32_t held = ecg_prepare_delay(stream.prepare.params); held > 0u; held--) {
+            bool due = false;
+            const ecg_status_t status = ecg_stream_hold(&stream, &due);
+            if (!went(status, due, f)) {
+                return;
+            }
+        }
+        given_by_end = page_counts.results - had < KEPT ? page_counts.results - had : KEPT;
+        state = HAS_ENDED;
+        credit();
+    }
+}
+
+static void on_poll(const ecg_frame_t *f, const uint8_t *p)
+{
+    const uint32_t wanted = ecg_get_u32(p);
+    const page_frame_t *found = NULL;
+    for (size_t k = 0; k < kept_count; k++) {
+        found = last_index_of(&kept[k]) == wanted ? &kept[k] : found;
+    }
+    if (wanted != UINT32_MAX && found != NULL) {
+        again(found);
+    } else if (wanted != UINT32_MAX) {
+        error(ECG_ERROR_NO_RESULT, f, wanted);
+    }
+    credit();
+}
+
+static void on_selftest(void)
+{
+    uint8_t *const said = answer(ECG_TYPE_SELFTEST, page_failed ? 10u : 4u);
+    state = NOTHING_RUNS;
+    said[0] = (uint8_t)!page_failed;
+    said[1] = 1u;
+    said[2] = (uint8_t)(page_failed ? 0u : NO_FAILURE);
+    if (page_failed) {
+        memcpy(said + 4, flow_answer, sizeof page_scores);
+        memcpy(said + 7, page_scores, sizeof page_scores);
+    }
+}
+
+// ---- frames --------------------------------------------------------------------------------------------------------
+
+// The payload that a type must have; -1: SAMPLES, which look for themselves; -2: no request.
+static int length_of(uint8_t type)
+{
+    static const int8_t lengths[14] = {-2, -2, 12, -1, 4, -2, -2, 4, -2, -2, 0, 0, -2, -2};
+    return type < sizeof lengths ? lengths[type] : -2;
+}
+
+void page_boot(uint16_t boot)
+{
+    own_boot = boot != 0u ? boot : 1u;
+    state = NOTHING_RUNS;
+    kept_count = 0u;
+    page_last_result = 0u;
+    page_expected = 0u;
+    page_answers.count = 0u;
+    memset(&page_counts, 0, sizeof page_counts);
+}
+
+void page_frame(const ecg_frame_t *f, const uint8_t *p)
+{
+    const int length = length_of(f->type);
+    if (f->version != 1u) {
+        error(ECG_ERROR_BAD_VERSION, f, f->version);
+    } else if (f->type == ECG_TYPE_RESULT || f->type == ECG_TYPE_CREDIT || f->type == ECG_TYPE_LOG || f->type == ECG_TYPE_ERROR) {
+        return;
+    } else if (f->type == ECG_TYPE_HELLO && f->length != 0u) {
+        error(ECG_ERROR_BAD_LENGTH, f, f->length);
+    } else if (f->type == ECG_TYPE_HELLO) {
+        for (uint8_t m = 0; m < ecg_models_count; m++) {
+            (void)answer(ECG_TYPE_HELLO, 152u);
+        }
+    } else if (f->boot != own_boot) {
+        error(ECG_ERROR_STALE_BOOT, f, f->boot);
+    } else if (length == -2) {
+        error(ECG_ERROR_UNSUPPORTED, f, f->type);
+    } else if (length == -1 ? f->length <= 4u : f->length != length) {
+        error(ECG_ERROR_BAD_LENGTH, f, f->length);
+    } else if (f->type == ECG_TYPE_START) {
+        on_start(f, p);
+    } else if (f->type == ECG_TYPE_SAMPLES) {
+        on_samples(f, p);
+    } else if (f->type == ECG_TYPE_END) {
+        on_end(f, p);
+    } else if (f->type == ECG_TYPE_POLL) {
+        on_poll(f, p);
+    } else if (f->type == ECG_TYPE_SELFTEST) {
+        on_selftest();
+    } else {
+        (void)answer(ECG_TYPE_STATS, 48u);
+    }
+}
+
+ecg_status_t page_live(uint8_t m)
+{
+    if (m >= ecg_models_count) {
+        return ECG_STATUS_BAD_MODEL;
+    }
+    if (page_failed) {
+        return ECG_STATUS_SELFTEST_FAILED;
+    }
+    begin(m, false, 0u, 0u);
+    state = IS_LIVE;
+    return ECG_OK;
+}
+
+ecg_status_t page_sample(const int16_t *sample_uv, uint8_t flags)
+{
+    bool due = false;
+    if (state != IS_LIVE) {
+        return ECG_STATUS_NOT_STARTED;
+    }
+    const ecg_status_t status = ecg_stream_push(&stream, sample_uv, gap_owed ? flags | 1u : flags, &due);
+    gap_owed = false;
+    page_expected++;
+    (void)went(status, due, NULL);
+    return status;
+}
+
+void page_lost(uint32_t n)
+{
+    if (state == IS_LIVE && n != 0u) {
+        page_counts.overruns += n;
+        gap_owed = true;
+        error(ECG_ERROR_OVERRUN, NULL, n);
+    }
+}
+
+void page_log(uint8_t level, const char *text)
+{
+    size_t n = strlen(text);
+    n = n < ECG_FRAME_PAYLOAD_MAX - 1u ? n : ECG_FRAME_PAYLOAD_MAX - 1u;
+    uint8_t *const p = answer(ECG_TYPE_LOG, (uint16_t)(1u + n));
+    p[0] = level;
+    memcpy(p + 1, text, n);
+}
