@@ -43,7 +43,7 @@ def loopback(
     credit: Annotated[
         int | None, typer.Option(metavar="N", help="Samples that the model's board takes at a time; default 1024.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="For each baud rate.")] = SECONDS,
+    seconds: Annotated[float, typer.Option(help="For each baud rate; a slow one takes what it needs.")] = SECONDS,
     seed: Annotated[int, typer.Option(help="Of the payloads.")] = 0,
     out: Annotated[
         Path | None,

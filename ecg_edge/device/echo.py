@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -87,23 +87,16 @@ def _pty_echo() -> Iterator[str]:
     except (ImportError, AttributeError, OSError) as error:
         raise LinkError(f"{PTY}: this system gives no pty ({error})") from error
     tty.setraw(theirs)  # before anybody opens it: a line in cooked mode would eat and add bytes
-    wake, waker = os.pipe()
-    thread = threading.Thread(target=_echo_file, args=(ours, wake), daemon=True)
-    thread.start()
     try:
-        yield os.ttyname(theirs)
+        with _thread(lambda wake: _echo_file(ours, wake)):
+            yield os.ttyname(theirs)
     finally:
-        os.close(waker)  # wakes the thread, whoever may still have the pty open
-        thread.join()
-        for file in (wake, ours, theirs):
-            os.close(file)
+        os.close(ours)
+        os.close(theirs)
 
 
 def _echo_file(file: int, wake: int) -> None:
-    while True:
-        ready, _, _ = select.select([file, wake], [], [])
-        if wake in ready:
-            return
+    while _ready(file, wake):
         data = os.read(file, _BYTES)
         while data:
             data = data[os.write(file, data) :]
@@ -112,19 +105,33 @@ def _echo_file(file: int, wake: int) -> None:
 @contextmanager
 def _socket_echo() -> Iterator[str]:
     """The URL of a TCP echo server on this machine."""
-    with socket.create_server((_LOCALHOST, 0)) as listener:
-        thread = threading.Thread(target=_echo_connections, args=(listener,), daemon=True)
-        thread.start()
+    with socket.create_server((_LOCALHOST, 0)) as listener, _thread(lambda wake: _echo_connections(listener, wake)):
         yield f"socket://{_LOCALHOST}:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-    thread.join()
 
 
-def _echo_connections(listener: socket.socket) -> None:
-    with suppress(OSError):  # the listener was shut down
-        while True:
-            connection, _ = listener.accept()
-            with connection, suppress(ConnectionError):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while data := connection.recv(_BYTES):
-                    connection.sendall(data)
+def _echo_connections(listener: socket.socket, wake: int) -> None:
+    while _ready(listener.fileno(), wake):
+        connection, _ = listener.accept()
+        with connection, suppress(ConnectionError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while _ready(connection.fileno(), wake) and (data := connection.recv(_BYTES)):
+                connection.sendall(data)
+
+
+@contextmanager
+def _thread(work: Callable[[int], None]) -> Iterator[None]:
+    """A thread that works until a file becomes readable, whoever may still hold the line open then."""
+    wake, waker = os.pipe()
+    thread = threading.Thread(target=work, args=(wake,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.close(waker)
+        thread.join()
+        os.close(wake)
+
+
+def _ready(file: int, wake: int) -> bool:
+    """Wait until there is something to read; False when it is time to end."""
+    return wake not in select.select([file, wake], [], [])[0]
