@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from board_bench import Reference, Said, said
-from board_rungs import Rung, Started, started
+from board_rungs import Rung, Started, in_images, started
 from numpy.typing import NDArray
 
 from ecg_edge.bundle import Bundle, shipped_bundles
-from ecg_edge.device import Device, Patience, simavr
+from ecg_edge.device import Device, FakeLink, Patience, simavr
 from ecg_edge.device.machines import EMULATED
 from ecg_edge.device.messages import SelfTestState
-from ecg_edge.errors import DeviceError
+from ecg_edge.errors import BudgetError, DeviceError
 from ecg_edge.signal.prepare import State
 from ecg_edge.signal.synth import balanced_labels, collect, synthesize
 
@@ -156,3 +156,17 @@ def test_garbage_is_counted_and_what_follows_is_answered(board: Started, task_of
         errors = [stats.crc_errors + stats.cobs_errors + stats.length_errors for stats in (before, after)]
         assert errors[1] > errors[0] + 10
         assert after.bytes_in >= before.bytes_in + GARBAGE_BYTES
+
+
+def test_models_that_no_image_of_the_board_holds_together_get_an_image_each(image: tuple[Bundle, ...]) -> None:
+    tried: list[int] = []
+
+    def start(bundles: tuple[Bundle, ...]) -> Rung:
+        tried.append(len(bundles))
+        if len(bundles) > 1:
+            raise BudgetError("RAM")
+        return Rung("small", FakeLink(lambda data: b""), bundles, None)
+
+    rungs = in_images(image, start)
+    assert [rung.bundles for rung in rungs] == [(bundle,) for bundle in image]
+    assert tried == [len(image), *[1] * len(image)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from ecg_edge.signal.prepare import Prepare, PrepareStream
 MODELS = Path(__file__).parents[1] / "golden" / "models"
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip, saying what is missing; fail under ECG_STRICT=1."""
     if os.environ.get("ECG_STRICT") == "1":
         pytest.fail(what)
@@ -158,36 +159,38 @@ class Started:
     rungs: tuple[Rung, ...]
 
 
+def in_images(bundles: tuple[Bundle, ...], start: Callable[[tuple[Bundle, ...]], Rung]) -> tuple[Rung, ...]:
+    """All bundles in one image, or, where the board cannot hold them all, one image each."""
+    try:
+        return (start(bundles),)
+    except (BudgetError, DeviceError):
+        if len(bundles) == 1:
+            raise
+        return tuple(start((bundle,)) for bundle in bundles)
+
+
 @contextmanager
 def started(url: str, tmp: Path, cache: Path) -> Iterator[Started]:
     """Build and start the board behind a URL, or skip and say what is missing."""
-    wanted, image = tuple(Bundle.load(name) for name in shipped_bundles()), image_for(url)
+    image = image_for(url)
     assert image is not None, f"{url} is started by nobody here"
+    with ExitStack() as links:
 
-    def start(bundles: tuple[Bundle, ...]) -> Rung:
-        firmware = tmp / "-".join(bundle.manifest.name for bundle in bundles)
-        export(bundles, firmware, engine=image.engine, board=image.board)
-        link = open_device(url, firmware, cache=cache)._session.link
-        assert isinstance(link, BoardLink | QemuLink)
-        return Rung(url, link, bundles, link.reset)
+        def start(bundles: tuple[Bundle, ...]) -> Rung:
+            firmware = tmp / "-".join(bundle.manifest.name for bundle in bundles)
+            export(bundles, firmware, engine=image.engine, board=image.board)
+            link = open_device(url, firmware, cache=cache)._session.link
+            assert isinstance(link, BoardLink | QemuLink)
+            links.callback(link.close)
+            return Rung(url, link, bundles, link.reset)
 
-    rungs: tuple[Rung, ...] = ()
-    try:
         try:
-            rungs = (start(wanted),)
-        except (BudgetError, DeviceError):  # it cannot hold them all
-            if len(wanted) == 1:
+            rungs = in_images(tuple(Bundle.load(name) for name in shipped_bundles()), start)
+        except DeviceError as error:
+            if "there is none: " not in str(error):
                 raise
-            for bundle in wanted:
-                rungs += (start((bundle,)),)
+            missing(f"{url} is not tested: {error}")
         yield Started(url, rungs)
-    except DeviceError as error:
-        if "there is none: " not in str(error):
-            raise
-        missing(f"{url} is not tested: {error}")
-    finally:
-        for rung in rungs:
-            rung.link.close()
 
 
 def board_rung(url: str | None) -> Iterator[Rung]:
