@@ -12,9 +12,16 @@ def bundles(incomplete: str) -> list[str]:
 
 def real_boards(incomplete: str) -> list[str]:
     """Boards that can be flashed."""
+    from ecg_edge.device.boards import flashable_boards
+
+    return _starting([board.id for board in flashable_boards()], incomplete)
+
+
+def all_boards(incomplete: str) -> list[str]:
+    """Boards that a model can be judged on."""
     from ecg_edge.device.boards import boards
 
-    return _starting([board.id for board in boards().values() if not board.emulator], incomplete)
+    return _starting(list(boards()), incomplete)
 
 
 def tools(incomplete: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ecg_edge.errors import DeviceError
 
-_TABLE = Path(__file__).with_name("boards.toml")
+_TABLE = Path(__file__).with_name("boards.toml")  # frameworks.toml lies beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,36 @@ class Board:
     clock_hz: int  # 0: whatever the host has
     flash_bytes: int  # that a program may take
     ram_bytes: int  # that a program may take
+    framework: str  # what a sketch of ours stands on there
+    source: str  # where core, clock and memory are from
+    fit_only: bool = False  # judged by `ecg-edge fit`, and not known to what builds and flashes
     fqbn: str = ""  # Arduino
     platformio: str = ""
     esp_idf: str = ""
     usb: tuple[str, ...] = ()  # VID:PID, four upper-case hex digits each
     flash_command: tuple[str, ...] = ()  # of a built image; holds {image}, and {port} where it needs one
     emulator: str = ""  # the URL, or the command that starts it
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """What a board's own software takes beside ours. `how` says how far its figures are to be trusted."""
+
+    id: str
+    name: str
+    flash_bytes: int
+    ram_bytes: int
+    stack_bytes: int  # of the task that runs a sketch, within ram_bytes; 0: what variables leave of the RAM
+    how: str  # "measured" here, or "reserve": not known, and set aside
+    source: str
+    runs_from_ram: bool = False  # code and constants are copied to RAM
+
+
+@cache
+def frameworks() -> dict[str, Framework]:
+    """Every framework by its id."""
+    table = tomllib.loads(_TABLE.with_name("frameworks.toml").read_text(encoding="utf-8"))
+    return {key: Framework(id=key, **row) for key, row in table.items()}
 
 
 @cache
@@ -58,4 +82,14 @@ def find_board(board_id: str) -> Board:
 def boards_of_usb(vid: int, pid: int) -> list[Board]:
     """Boards that a USB device may be; several where it is a bridge that many boards carry."""
     wanted = f"{vid:04X}:{pid:04X}"
-    return [board for board in boards().values() if wanted in board.usb]
+    return [board for board in boards().values() if wanted in board.usb and not board.fit_only]
+
+
+def owned_boards() -> list[Board]:
+    """Those that people have on a desk, in the table's order: neither emulated nor this machine."""
+    return [board for board in boards().values() if not board.emulator]
+
+
+def flashable_boards() -> list[Board]:
+    """Those of `owned_boards` that this project builds for."""
+    return [board for board in owned_boards() if not board.fit_only]

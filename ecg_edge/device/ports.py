@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from ecg_edge.device.boards import Board, boards, boards_of_usb
+from ecg_edge.device.boards import Board, boards_of_usb, flashable_boards
 from ecg_edge.device.link import Port
 from ecg_edge.errors import DeviceError
 
@@ -49,7 +49,7 @@ def _only_board(device: str, ports: Sequence[Port]) -> Board:
     found = [candidate for port in ports if port.device == device for candidate in boards_at(port)]
     if len(found) != 1:
         which = " or ".join(candidate.id for candidate in found) or "none that is known"
-        known = ", ".join(candidate.id for candidate in boards().values() if not candidate.emulator)
+        known = ", ".join(candidate.id for candidate in flashable_boards())
         raise DeviceError(f"{device}: by its USB id the board is {which}; name it by --board: {known}")
     return found[0]
 

@@ -1,4 +1,4 @@
-"""Whether models fit boards, before anything is flashed: flash, RAM, arena. Layer: recipes; composes codegen and device.
+"""Whether models fit boards, before anything is flashed: flash, RAM, arena. Layer: recipes; composes codegen, device.
 
 One verdict a board and engine, by the same figures that `ecg-edge export --board` refuses by.
 """
@@ -15,7 +15,7 @@ from ecg_edge.codegen.budget import Need, native_need, tflm_need
 from ecg_edge.codegen.image import Model, read_model
 from ecg_edge.codegen.target import find_target
 from ecg_edge.codegen.verdict import Amount, Verdict, worst
-from ecg_edge.device.boards import Board, boards
+from ecg_edge.device.boards import Board, boards, owned_boards
 from ecg_edge.errors import BundleError, DeviceError
 from ecg_edge.recipes.firmware import board_limits, core_of
 
@@ -73,7 +73,7 @@ def choose_boards(ids: Sequence[str]) -> list[Board]:
     """
     known = boards()
     if not ids:
-        return [board for board in known.values() if not board.emulator]
+        return owned_boards()
     for wanted in ids:
         if wanted not in known:
             near = get_close_matches(wanted.lower(), known, n=4, cutoff=0.5)

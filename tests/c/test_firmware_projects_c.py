@@ -22,6 +22,8 @@ COMPILERS = {
     "cortex-m4f": (*ARM, "-mcpu=cortex-m4", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
     "cortex-m7": (*ARM, "-mcpu=cortex-m7", "-mfloat-abi=hard", "-mfpu=fpv5-d16"),
     "cortex-m0": (*ARM, "-mcpu=cortex-m0"),
+    "cortex-m3": (*ARM, "-mcpu=cortex-m3"),
+    "cortex-m33": (*ARM, "-mcpu=cortex-m33"),
     "cortex-m55": (*ARM, "-mcpu=cortex-m55", "-mfloat-abi=hard"),
     "avr": ("avr-gcc", "-mmcu=atmega2560", "-std=gnu99", "-Wall", "-Wextra", "-Werror", "-Os"),
 }

@@ -11,12 +11,12 @@ import pytest
 from ecg_edge import __version__
 from ecg_edge.bundle import package_data
 from ecg_edge.codegen.project import PROJECT_FILES, library_files, project_files
-from ecg_edge.device.boards import Board, boards
+from ecg_edge.device.boards import Board, flashable_boards
 from ecg_edge.device.flash import Job, plan_flash
 
 FIRMWARE = package_data("firmware")
 LIBRARY = FIRMWARE / "EcgEdge"
-REAL = [board for board in boards().values() if not board.emulator]
+REAL = flashable_boards()
 # Source: Arduino's library specification, "category".
 CATEGORIES = {
     *("Display", "Communication", "Signal Input/Output", "Sensors", "Device Control", "Timing", "Data Storage"),

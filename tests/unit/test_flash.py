@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from ecg_edge.bundle import Bundle
 from ecg_edge.cli.app import make_app
 from ecg_edge.device import Device, FakeLink, toolchain
-from ecg_edge.device.boards import boards, find_board
+from ecg_edge.device.boards import find_board, flashable_boards
 from ecg_edge.device.fake import FakeDevice, FakeModel, fake_hello, mixing_scores
 from ecg_edge.device.flash import Job, plan_flash, require_tool, tools_for
 from ecg_edge.device.link import Port
@@ -27,7 +27,7 @@ from ecg_edge.recipes.flashing import Order, Plan, check_board, make_plan
 from ecg_edge.signal.prepare import Prepare
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "flash"
-REAL = [board.id for board in boards().values() if not board.emulator]
+REAL = [board.id for board in flashable_boards()]
 FLASHED = [
     *((board, "native", tool, None) for board in REAL for tool in tools_for(find_board(board), built=False)),
     *((board, "native", tool, "firmware.bin") for board in REAL for tool in tools_for(find_board(board), built=True)),
