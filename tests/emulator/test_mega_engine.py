@@ -13,8 +13,9 @@ from mega_board import board_cache, engine_image, run
 from numpy.typing import NDArray
 from random_graphs import extreme, random_graph, random_inputs
 
-from ecg_edge.codegen.budget import state_bytes
+from ecg_edge.codegen.budget import require_tables, state_bytes
 from ecg_edge.codegen.target import Opt, Target
+from ecg_edge.errors import BudgetError
 from ecg_edge.graph import interpret
 from ecg_edge.graph.ir import Graph
 from ecg_edge.graph.plan import make_plan
@@ -44,6 +45,10 @@ def assert_scores(graph: Graph, target: Target, folder: Path, cache: Path) -> bo
     given = random_inputs(graph, INPUTS, seed=1)
     every = given if isinstance(given, tuple) else (given,)
     flat: NDArray[np.int8] = np.concatenate([array.reshape(INPUTS, -1) for array in every], axis=1)
+    try:
+        require_tables([plan], Target("avr"))
+    except BudgetError:
+        return False
     if state_bytes(plan, target) + flat.shape[1] > RAM_BYTES:
         return False
     classes = int(np.prod(graph.output.shape))
