@@ -91,5 +91,11 @@ def test_extreme_numbers_give_the_interpreters_scores(
     )
 
 
+@pytest.mark.parametrize(("core", "opt"), TARGETS)
+def test_a_loop_over_columns_reads_each_of_them(core: str, opt: str, tmp_path: Path, cache: Path) -> None:
+    """Graph 8 has two inputs, so that its columns are in memory: what a kernel reads in asm must not leave the loop."""
+    assert_scores(random_graph(8), core, opt, tmp_path / "engine", cache)
+
+
 def test_every_kernel_set_of_an_arm_core_is_emulated() -> None:
     assert {"portable", "host", "avr", *NAMES} == set(CORES.values())  # avr: test_mega_engine.py

@@ -134,7 +134,8 @@ ECG_INLINE int8x16_t ecg_rest(const int8_t *in, size_t n)
     return vldrbq_z_s8(in, vctp8q((uint32_t)n));
 #else
     int8x16_t values;    // GCC's intrinsics carry the predicate through a register
-    __asm__("vctp.8 %1\n\tvpst\n\tvldrbt.8 %q0, [%2]" : "=w"(values) : "r"(n), "r"(in) : "p0", "memory");
+    // volatile: what `in` points to is no operand, and a loop over columns would keep the first one's values
+    __asm__ volatile("vctp.8 %1\n\tvpst\n\tvldrbt.8 %q0, [%2]" : "=w"(values) : "r"(n), "r"(in) : "p0", "memory");
     return values;
 #endif
 }
