@@ -84,6 +84,7 @@ class Port:
     pid: int | None
     serial_number: str
     description: str
+    location: str = ""  # of its USB plug; behind a colon the interface, where a device has several
 
 
 def serial_ports() -> list[Port]:
@@ -91,7 +92,7 @@ def serial_ports() -> list[Port]:
     from serial.tools import list_ports
 
     found = (
-        Port(port.device, port.vid, port.pid, port.serial_number or "", port.description or "")
+        Port(port.device, port.vid, port.pid, port.serial_number or "", port.description or "", port.location or "")
         for port in list_ports.comports()
     )
     return sorted(found, key=lambda port: port.device)
@@ -158,7 +159,7 @@ def _open_port(url: str, baud: int) -> Any:
     try:
         # exclusive: two hosts on one board would each get half of its answers.
         port = serial.serial_for_url(url, baudrate=baud, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True)
-    except (OSError, ValueError) as error:  # SerialException is an OSError; a URL it cannot read a ValueError
+    except (OSError, ValueError, KeyError) as error:  # SerialException is an OSError; of a URL it cannot read, the rest
         ports = ", ".join(available_ports()) or "none"
         raise LinkError(f"{url}: cannot be opened ({_one_line(error)}); serial ports here: {ports}") from error
     # Small frames each way: Nagle's algorithm would hold each back for the other side's delayed acknowledgement.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from ecg_edge.device.link import Clock, Link, SerialLink, serial_ports
+from ecg_edge.device.link import Clock, Link, Port, SerialLink, serial_ports
 from ecg_edge.errors import DeviceTimeout, LinkError, LinkReplugged
 
 _RETRY_S = 0.1
@@ -78,11 +78,19 @@ def open_port(url: str, *, baud: int, wait_s: float) -> ReplugLink:
     at_first = next((port for port in serial_ports() if port.device == url and port.serial_number), None)
 
     def open_link() -> Link:
-        if at_first is not None:
-            known = at_first.vid, at_first.pid, at_first.serial_number
-            for port in serial_ports():
-                if (port.vid, port.pid, port.serial_number) == known:
-                    return SerialLink(port.device, baud=baud)
-        return SerialLink(url, baud=baud)
+        found = None if at_first is None else _same_port(at_first)
+        return SerialLink(url if found is None else found.device, baud=baud)
 
     return ReplugLink(open_link, wait_s=wait_s)
+
+
+def _same_port(wanted: Port) -> Port | None:
+    """A port by its device's ids, where it is now: a device may have several, which differ by interface alone."""
+    known = wanted.vid, wanted.pid, wanted.serial_number
+    found = [port for port in serial_ports() if (port.vid, port.pid, port.serial_number) == known]
+    interface = wanted.location.partition(":")[2]
+    return min(
+        found,
+        key=lambda port: (port.location.partition(":")[2] != interface, port.device != wanted.device),
+        default=None,
+    )

@@ -37,7 +37,7 @@ def test_a_port_that_does_not_exist_is_one_line_with_the_ports_that_do() -> None
     assert message.endswith(", ".join(available_ports()) or "none")
 
 
-@pytest.mark.parametrize("url", ["socket://127.0.0.1:1", "nosuch://x", "socket://"])
+@pytest.mark.parametrize("url", ["socket://127.0.0.1:1", "nosuch://x", "socket://", "loop://?logging=much"])
 def test_a_url_that_leads_nowhere_is_one_line(url: str) -> None:
     with pytest.raises(LinkError, match="cannot be opened") as caught:
         SerialLink(url)

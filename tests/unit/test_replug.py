@@ -94,9 +94,8 @@ def test_a_port_that_stays_away_is_said_to_be_gone() -> None:
     assert clock.now_s() == pytest.approx(7.0, abs=0.2)
 
 
-def test_a_usb_port_that_comes_back_with_another_name_is_found_by_its_serial_number(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def opened_at(monkeypatch: pytest.MonkeyPatch, url: str, before: list[Port], after: list[Port]) -> list[str]:
+    """What is opened for `url` while the ports are those of `before`, and again once they are those of `after`."""
     opened: list[str] = []
 
     class Opened(FakeLink):
@@ -104,15 +103,38 @@ def test_a_usb_port_that_comes_back_with_another_name_is_found_by_its_serial_num
             super().__init__(lambda data: data, name=url)
             opened.append(url)
 
-    there = [Port("/dev/ttyACM0", 0x2341, 0x42, "A1", ""), Port("/dev/ttyACM1", 0x2341, 0x42, "B2", "")]
+    there = list(before)
     monkeypatch.setattr(replug, "serial_ports", lambda: there)
     monkeypatch.setattr(replug, "SerialLink", Opened)
-    link = open_port("/dev/ttyACM0", baud=9600, wait_s=1.0)
-    there[:] = [Port("/dev/ttyACM1", 0x2341, 0x42, "B2", ""), Port("/dev/ttyACM2", 0x2341, 0x42, "A1", "")]
+    link = open_port(url, baud=9600, wait_s=1.0)
+    there[:] = after
     link._link.close()
     with pytest.raises(LinkReplugged):
         link.read(0.0)
-    assert opened == ["/dev/ttyACM0", "/dev/ttyACM2"]
+    return opened
+
+
+def test_a_usb_port_that_comes_back_with_another_name_is_found_by_its_serial_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = [Port("/dev/ttyACM0", 0x2341, 0x42, "A1", ""), Port("/dev/ttyACM1", 0x2341, 0x42, "B2", "")]
+    after = [Port("/dev/ttyACM1", 0x2341, 0x42, "B2", ""), Port("/dev/ttyACM2", 0x2341, 0x42, "A1", "")]
+    assert opened_at(monkeypatch, "/dev/ttyACM0", before, after) == ["/dev/ttyACM0", "/dev/ttyACM2"]
+
+
+def ports_of_an_adapter(first: int, plug: str) -> list[Port]:
+    """Both ports of one USB adapter, whose interfaces Linux names."""
+    return [Port(f"/dev/ttyUSB{first + k}", 0x0403, 0x6010, "FT1", "", f"{plug}:1.{k}") for k in range(2)]
+
+
+def test_of_an_adapter_with_two_ports_the_one_that_was_asked_for_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = ports_of_an_adapter(0, "1-1"), ports_of_an_adapter(1, "1-2")
+    assert opened_at(monkeypatch, "/dev/ttyUSB1", before, after) == ["/dev/ttyUSB1", "/dev/ttyUSB2"]
+
+
+def test_where_nothing_tells_two_ports_of_an_adapter_apart_the_name_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = [Port(f"/dev/cu.usb{k}", 0x0403, 0x6010, "FT1", "", "20-1") for k in range(2)]
+    assert opened_at(monkeypatch, "/dev/cu.usb1", ports, ports) == ["/dev/cu.usb1", "/dev/cu.usb1"]
 
 
 def test_another_board_at_the_same_plug_is_refused() -> None:
