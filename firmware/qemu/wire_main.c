@@ -1,4 +1,4 @@
-// The application core over the board's UART: what `ecg-edge bench --device qemu:cortex-m4` talks to.
+// The application core over the board's UART: what `ecg-edge bench --device qemu:microbit` and its like talk to.
 #include "board.h"
 #include "ecg_edge.h"
 #include "ecg_models.h"
