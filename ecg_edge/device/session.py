@@ -106,7 +106,7 @@ class Session:
             DeviceTimeout: nobody answers.
             DeviceError: the board speaks another protocol.
         """
-        start_s = self.clock.now_s()
+        start_s, replugs = self.clock.now_s(), 0
         models: dict[int, Hello] = {}
         for attempt in count():
             left_s = start_s + self.patience.give_up_s - self.clock.now_s()
@@ -115,9 +115,13 @@ class Session:
             try:
                 if self._greet_once(models, min(left_s, self.patience.greeting_s(attempt))):
                     break
-            except LinkReplugged:
+            except LinkReplugged as again:
+                replugs += 1
                 self.replugged()
+                if replugs > self.patience.attempts:
+                    raise self._flapping(replugs) from again
                 models.clear()
+                start_s = self.clock.now_s()  # while it was gone nobody could answer, and a board that is back boots
             self.counters.repeats += 1
         return [models[index] for index in sorted(models)]
 
@@ -144,6 +148,9 @@ class Session:
             raise DeviceError(f"{self.link.name}: the board speaks protocol {spoken}, this host {PROTOCOL}")
         return Hello.unpack(frame.payload)
 
+    def _flapping(self, replugs: int) -> DeviceTimeout:
+        return DeviceTimeout(f"{self.link.name}: the port went {replugs} times before any answer")
+
     def _silence(self) -> str:
         """Why a greeting failed, as far as the bytes tell."""
         counters, name, limit_s = self._reader.counters, self.link.name, self.patience.give_up_s
@@ -161,14 +168,18 @@ class Session:
             DeviceTimeout: nobody answers.
             DeviceError: the board refuses.
         """
-        start_s = self.clock.now_s()
+        start_s, replugs = self.clock.now_s(), 0
         wait_s = self.pace.wait_s
         while self.clock.now_s() - start_s < self.patience.give_up_s:
             try:
                 frame = self._request_once(kind, payload, wait_s)
-            except LinkReplugged:
+            except LinkReplugged as again:
+                replugs += 1
                 self.replugged()
+                if replugs > self.patience.attempts:
+                    raise self._flapping(replugs) from again
                 self.greet()
+                start_s = self.clock.now_s()
                 continue
             if frame is not None:
                 return frame

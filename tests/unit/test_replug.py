@@ -14,7 +14,7 @@ from ecg_edge.device import Device, Patience, replug
 from ecg_edge.device.fake import FakeDevice
 from ecg_edge.device.link import FakeLink, Link, Port, VirtualClock
 from ecg_edge.device.replug import ReplugLink, open_port
-from ecg_edge.errors import DeviceError, LinkError, LinkReplugged
+from ecg_edge.errors import DeviceError, DeviceTimeout, LinkError, LinkReplugged
 
 BYTES_A_PLUG = 1500
 
@@ -153,3 +153,48 @@ def test_another_board_at_the_same_plug_is_refused() -> None:
 def test_a_first_opening_that_fails_says_so_at_once() -> None:
     with pytest.raises(LinkError, match="cannot be opened"):
         open_port("/dev/ttyNOSUCH", baud=115_200, wait_s=60.0)
+
+
+class Booting:
+    """A port that goes when it is first opened, as a board does that resets then, is back at 10 s, and boots for 3."""
+
+    name = "/dev/ttyX"
+
+    def __init__(self, clock: VirtualClock, board: FakeDevice) -> None:
+        if 0.0 < clock.now_s() < 10.0:
+            raise LinkError("not there yet")
+        self.clock = clock
+        self._listens_s = clock.now_s() + 3.0
+        self._line = FakeLink(board.receive, clock=clock)
+        self._goes = clock.now_s() == 0.0
+
+    def read(self, timeout_s: float) -> bytes:
+        if self._goes:
+            raise LinkError("gone")
+        return self._line.read(timeout_s)
+
+    def write(self, data: bytes) -> None:
+        if self.clock.now_s() >= self._listens_s:
+            self._line.write(data)
+
+    def close(self) -> None:
+        """It can be opened again."""
+
+
+def test_a_board_that_is_back_late_gets_its_time_to_boot() -> None:
+    clock, board = VirtualClock(), FakeDevice([fake_model()])
+    device = Device(ReplugLink(lambda: Booting(clock, board), wait_s=12.0), patience=Patience(give_up_s=12.0))
+    assert [hello.name for hello in device.hello()] == ["fake3"]
+    assert 13.0 <= clock.now_s() < 16.0
+
+
+def test_a_port_that_goes_at_every_greeting_is_given_up() -> None:
+    clock = VirtualClock()
+
+    class Flapping(FakeLink):
+        def read(self, timeout_s: float) -> bytes:
+            raise LinkError("gone")
+
+    link = ReplugLink(lambda: Flapping(lambda data: data, name="/dev/ttyX", clock=clock), wait_s=1.0)
+    with pytest.raises(DeviceTimeout, match="the port went 4 times before any answer"):
+        Device(link, patience=Patience(attempts=3)).hello()
