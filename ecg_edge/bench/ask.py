@@ -21,6 +21,7 @@ from ecg_edge.report.metrics import ABSTAINED, Json
 
 Clock = Callable[[], float]
 EMULATED = ("qemu:", "simavr:")
+_OF_THE_BOARD = ("crc_errors", "cobs_errors", "length_errors", "gaps", "duplicates", "overruns")  # it counts them
 HOST_BOARD = "host"  # what an image that runs as a process calls its board
 
 
@@ -88,7 +89,7 @@ def ask(device: Device, source: Source, progress: Progress, clock: Clock = time.
         states=np.array([a.state for a in answers], dtype=np.uint8),
         prepare_us=np.array([a.prepare_us for a in answers], dtype=np.int64),
         inference_us=np.array([a.inference_us for a in answers], dtype=np.int64),
-        link=_link({k: v - before[k] for k, v in _counts(device).items()}, source, seconds),
+        link=_link(_since(before, _counts(device)), source, seconds),
     )
 
 
@@ -106,7 +107,6 @@ def _check_order(answers: list[Answer], source: Source) -> None:
 def _counts(device: Device) -> dict[str, int]:
     """What both sides counted on the line so far, what went wrong included."""
     theirs, ours = device.stats(), device.counters
-    names = ("crc_errors", "cobs_errors", "length_errors", "gaps", "duplicates", "overruns")
     return {
         "bytes_out": ours.bytes_out,
         "bytes_in": ours.bytes_in,
@@ -115,7 +115,13 @@ def _counts(device: Device) -> dict[str, int]:
         "resets": ours.resets,
         "replugs": ours.replugs,
         "damaged_in": ours.damaged,
-    } | {name: int(getattr(theirs, name)) for name in names}
+    } | {name: int(getattr(theirs, name)) for name in _OF_THE_BOARD}
+
+
+def _since(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+    """What was counted meanwhile. A board that was reset counts from 0: then all that it counted is told."""
+    began_anew = after["resets"] + after["replugs"] > before["resets"] + before["replugs"]
+    return {k: v if began_anew and k in _OF_THE_BOARD else v - before[k] for k, v in after.items()}
 
 
 def _link(counts: dict[str, int], source: Source, seconds: float) -> Json:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ecg_edge.bench.ask import describe
+from ecg_edge.bench.ask import _since, describe
 from ecg_edge.device.emulator import STARTED
 from ecg_edge.device.fake import fake_hello
 
@@ -29,3 +29,11 @@ def test_an_image_of_an_emulated_board_is_no_hardware_at_whatever_port(board: st
 def test_another_board_at_a_port_is_hardware(board: str) -> None:
     found = describe("/dev/ttyUSB0", replace(fake_hello(), board=board))
     assert (found["hardware"], found["note"]) == (True, "")
+
+
+def test_what_a_board_counted_is_told_from_its_reset_on_and_is_never_negative() -> None:
+    host = {"bytes_out": 10, "resets": 0, "replugs": 0}
+    before = host | {"crc_errors": 7}
+    assert _since(before, host | {"bytes_out": 30, "crc_errors": 9}) == host | {"bytes_out": 20, "crc_errors": 2}
+    after = {"bytes_out": 30, "resets": 1, "replugs": 0, "crc_errors": 3}
+    assert _since(before, after) == {"bytes_out": 20, "resets": 1, "replugs": 0, "crc_errors": 3}
