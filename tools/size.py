@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ecg_edge.bundle import Bundle, package_data
-from ecg_edge.device.machines import find_machine
+from ecg_edge.device.machines import Machine, find_machine
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.recipes.firmware import export
 
@@ -33,11 +33,9 @@ IMAGE_FLASH_BUDGET = 128 * 1024
 IMAGE_RAM_BUDGET = 16 * 1024
 
 MACHINE = find_machine("qemu:cortex-m4")
-COMPILER = MACHINE.tools.compiler
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SECTIONS = ("-ffunction-sections", "-fdata-sections", "-fcallgraph-info=su", "-DECG_ENGINE=2")
-LINK = (MACHINE.tools.library, "-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=image.map")
-BOARD_SOURCES = (*MACHINE.tools.sources, "memory.c", *MACHINE.wire_mains)
+LINK = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=image.map")
 CORE = ("ecg_answer", "ecg_edge", "ecg_frame", "ecg_prepare", "ecg_selftest", "ecg_stream")
 CORE_RAM = ("edge", "config", "leads")  # variables of wire_main.c, as a sketch would have them
 ENGINE_RAM = ("scratch", "window")
@@ -134,27 +132,39 @@ class Sizes:
         ]
 
 
-def measure(bundle: Bundle, folder: Path, *, optimize: str = "-O2") -> Sizes:
+def measure(
+    bundle: Bundle, folder: Path, *, optimize: str = "-O2", machine: Machine = MACHINE, opt: str = "size"
+) -> Sizes:
     """Export, compile, link and look; all in `folder`.
+
+    Args:
+        bundle: the model.
+        folder: empty.
+        optimize: the compiler's option.
+        machine: an emulated board.
+        opt: what the engine is written for.
 
     Raises:
         EcgEdgeError: the image cannot be made, or has no worst stack.
     """
-    export(bundle, folder / "fw", board=MACHINE.board)
+    export(bundle, folder / "fw", board=machine.board, opt=opt)
+    tools = machine.tools
+    board_sources = (*tools.sources, "memory.c", *machine.wire_mains)
     source, own = (folder / "fw" / "EcgEdge" / "src").resolve(), (package_data("firmware") / "qemu").resolve()
-    files = [*sorted(source.glob("*.c")), *(own / name for name in BOARD_SOURCES)]
-    flags = (*MACHINE.options, *WARNINGS, *SECTIONS, optimize, f"-I{source}", f"-I{own}")
-    _run(COMPILER, *flags, "-c", *map(str, files), cwd=folder)
+    files = [*sorted(source.glob("*.c")), *(own / name for name in board_sources)]
+    flags = (*machine.options, tools.library, *machine.defines, *WARNINGS, *SECTIONS, optimize)
+    flags = (*flags, f"-I{source}", f"-I{own}")
+    _run(tools.compiler, *flags, "-c", *map(str, files), cwd=folder)
     objects = [f"{file.stem}.o" for file in files]
-    script = (f"-L{own}", "-T", str(own / MACHINE.script))
-    _run(COMPILER, *MACHINE.options, *LINK, *script, *objects, "-o", "image.elf", cwd=folder)
+    script = (f"-L{own}", "-T", str(own / machine.script))
+    _run(tools.compiler, *machine.options, tools.library, *LINK, *script, *objects, "-o", "image.elf", cwd=folder)
     graph = CallGraph()
     for path in folder.glob("*.ci"):
         graph.read(path.read_text(encoding="utf-8"))
     flash = _flash_by_part((folder / "image.map").read_text(encoding="utf-8"))
-    ram = _ram_by_part(_run("arm-none-eabi-nm", "-S", "image.elf", cwd=folder))
+    ram = _ram_by_part(_run(_beside(tools.compiler, "nm"), "-S", "image.elf", cwd=folder))
     stack = _stack_by_part(graph)
-    total = _run("arm-none-eabi-size", "image.elf", cwd=folder).splitlines()[1].split()
+    total = _run(_beside(tools.compiler, "size"), "image.elf", cwd=folder).splitlines()[1].split()
     text, data, bss = (int(word) for word in total[:3])
     names = ("core", "engine", "model", "board", "C library")
     parts = tuple(Part(name, flash.get(name, 0), ram.get(name, 0), stack.get(name, 0)) for name in names)
@@ -211,6 +221,11 @@ def _stack_by_part(graph: CallGraph) -> dict[str, int]:
         "board": handlers,
         "image": graph.worst("board_reset", [*engine, *callbacks]) + handlers,
     }
+
+
+def _beside(compiler: str, tool: str) -> str:
+    """arm-none-eabi-gcc -> arm-none-eabi-nm."""
+    return f"{compiler.removesuffix('gcc')}{tool}"
 
 
 def _short(title: str) -> str:

@@ -160,6 +160,13 @@ class Memory:
         move = line.stride * line.source.shape[1] * (self._wide if self._is_wide(step) else 1)
         return line.columns + line.stride * (_SPEED_SLACK_BYTES // move)
 
+    def moves(self, step: AnyStep, line: Line, gone: int) -> tuple[int, int]:
+        """How often a line's columns are moved to its beginning while it lets go `gone` times, and bytes each."""
+        column = line.source.shape[1] * (self._wide if self._is_wide(step) else 1)
+        kept = max(0, line.span - line.stride)
+        slack = (self._capacity(step, line) - line.span) // line.stride
+        return gone // (slack + 1), kept * column
+
     def _plan_op(self, step: Step) -> None:
         op = step.op
         if isinstance(op, Conv1D):

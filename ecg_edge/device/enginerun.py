@@ -91,12 +91,15 @@ class EngineBoard:
 
     def trace(self, inputs: NDArray[np.int8]) -> list[Stretch]:
         """Where the processor was while it ran one window, (bytes,), instruction by instruction."""
-        assert inputs.shape == (self._engine.input_bytes,), inputs.shape
         with tempfile.TemporaryDirectory(prefix="ecg-edge.") as work:
-            folder = Path(work)
-            question = _QUESTION.pack(_MAGIC, Mode.TRACE, 1)
-            (folder / "questions.bin").write_bytes(question + inputs.tobytes())
-            return trace_image(self._url, self.image, folder)
+            self.question(Path(work), inputs)
+            return trace_image(self._url, self.image, Path(work))
+
+    def question(self, folder: Path, inputs: NDArray[np.int8]) -> None:
+        """Write what makes the image run one window, (bytes,), once, for whoever follows it."""
+        assert inputs.shape == (self._engine.input_bytes,), inputs.shape
+        question = _QUESTION.pack(_MAGIC, Mode.TRACE, 1)
+        (folder / "questions.bin").write_bytes(question + inputs.tobytes())
 
     def _ask(self, mode: Mode, data: NDArray[np.int8], count: int, timeout_s: float | None) -> EngineRun:
         with tempfile.TemporaryDirectory(prefix="ecg-edge.") as work:

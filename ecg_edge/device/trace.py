@@ -11,9 +11,10 @@ import itertools
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ _TIMEOUT_S = 1800.0  # some million instructions a second
 _NOWHERE = Symbol("", 0, 0, True)
 
 Addresses = NDArray[np.int64]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ def trace_image(url: str, image: Path, folder: Path) -> list[Stretch]:
     Raises:
         DeviceError: it fails, or does not end.
     """
+    return follow(url, image, folder, lambda addresses: stretches(read_image(image), addresses))
+
+
+def follow(url: str, image: Path, folder: Path, take: Callable[[Iterator[Addresses]], T]) -> T:
+    """Run an image to its end, and give the addresses of what it executes, in order, in arrays, to `take`.
+
+    Otherwise as `trace_image`.
+    """
     pipe, failed = folder / "trace", list[DeviceError]()
     os.mkfifo(pipe)
 
@@ -66,7 +76,7 @@ def trace_image(url: str, image: Path, folder: Path) -> list[Stretch]:
 
     emulator = threading.Thread(target=emulate, daemon=True)
     emulator.start()
-    found = stretches(read_image(image), _addresses(pipe))
+    found = take(_addresses(pipe))
     emulator.join()
     if failed:
         raise failed[0]
