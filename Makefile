@@ -15,7 +15,7 @@ ARENAS := $(addprefix --arena=,reference-cortex-m4=12296 cmsis-nn-cortex-m4=1281
 WINDOWS ?= 5000
 INPUTS ?= 200
 URL ?=
-FUZZ_SECONDS ?= 60
+SECONDS ?= 60
 
 # System packages, fetched with apt where root or sudo allows it.
 HOST_PACKAGES := gcc libc6-dev
@@ -54,9 +54,9 @@ soak: .venv/.dev ## the tests that draw at random, with many more draws (half an
 	$(test_packages)
 	ECG_SOAK=1 $(BIN)/pytest -q -n auto $$(grep -rl ECG_SOAK --include='test_*.py' tests)
 
-fuzz: .venv/.demo ## libFuzzer on the frame parser and the core: make fuzz FUZZ_SECONDS=600
+fuzz: .venv/.demo ## libFuzzer on the frame parser and the core: make fuzz SECONDS=600
 	@tools/system.sh $(HOST_PACKAGES) clang libclang-rt-14-dev
-	$(BIN)/python tools/fuzz.py --seconds $(FUZZ_SECONDS)
+	$(BIN)/python tools/fuzz.py --seconds $(SECONDS)
 
 emu: .venv/.dev ## the tests on emulated boards only
 	@tools/system.sh $(HOST_PACKAGES)

@@ -2,15 +2,14 @@
 
 #include <string.h>
 
-#include "ecg_models.h"
+#include "straight.h"
 
 #define NO_FAILURE 255u
 #define KEPT 4u
 
 page_answers_t page_answers;
 page_counts_t page_counts;
-bool page_failed;
-int8_t page_scores[3];
+uint8_t page_failed;
 uint32_t page_last_result;
 uint32_t page_expected;
 uint8_t page_leads = 1u;
@@ -23,17 +22,9 @@ static uint32_t first;
 static page_frame_t kept[KEPT];         // RESULTs, the oldest first
 static size_t kept_count, given_by_end;
 
-static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
-static int8_t window[ECG_WINDOW_BYTES];
-static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
-static const ecg_memory_t memory = {scratch, sizeof scratch, window, sizeof window, leads, ECG_MAX_LEADS};
-static ecg_stream_t stream;
-
-static uint32_t no_time(void *ctx)
-{
-    (void)ctx;
-    return 0u;
-}
+static uint8_t trouble_of_board, models_failed;
+static ecg_status_t selftest_status;
+static ecg_result_t last;               // verdict
 
 // ---- answers -------------------------------------------------------------------------------------------------------
 
@@ -66,7 +57,7 @@ static void error(uint8_t code, const ecg_frame_t *cause, uint32_t detail)
 
 static uint32_t still_needed(void)
 {
-    return ecg_models[model].model->window - (page_expected - first);
+    return image_models[model].model->window - (page_expected - first);
 }
 
 static void credit(void)
@@ -83,13 +74,15 @@ static void credit(void)
 
 static void result(void)
 {
-    const ecg_result_t *const r = &stream.result;
+    const ecg_result_t *const r = &last;
     uint8_t *const p = answer(ECG_TYPE_RESULT, (uint16_t)(16u + r->classes));
     p[0] = model;
     p[1] = r->classes;
     p[2] = r->verdict;
     p[3] = r->state;
     put(p + 4, r->last_index);
+    put(p + 8, r->prepare_us);
+    put(p + 12, r->inference_us);
     memcpy(p + 16, r->scores, r->classes);
     if (kept_count == KEPT) {
         memmove(kept, kept + 1, (KEPT - 1u) * sizeof kept[0]);
@@ -119,7 +112,6 @@ static uint32_t last_index_of(const page_frame_t *f)
 
 static void begin(uint8_t m, bool window_mode, uint32_t from, uint32_t skip)
 {
-    const ecg_clock_t clock = {no_time, NULL};
     size_t left = 0u;
     for (size_t k = 0; k < kept_count; k++) {
         if (before(last_index_of(&kept[k]), from)) {
@@ -130,11 +122,11 @@ static void begin(uint8_t m, bool window_mode, uint32_t from, uint32_t skip)
     given_by_end = 0u;
     model = m;
     isolated = window_mode;
-    page_leads = ecg_models[m].model->leads;
+    page_leads = image_models[m].model->leads;
     first = from;
     page_expected = from;
     gap_owed = false;
-    ecg_stream_reset(&stream, ecg_models[m].model, &ecg_models[m].prepare, &memory, clock, from, skip);
+    straight_begin(m, from, skip);
 }
 
 // After a sample, or a held one. Returns whether the engine lives.
@@ -151,10 +143,10 @@ static bool went(ecg_status_t status, bool due, const ecg_frame_t *cause)
 
 static void on_start(const ecg_frame_t *f, const uint8_t *p)
 {
-    if (page_failed) {
-        error(ECG_ERROR_SELFTEST_FAILED, f, 1u);
-    } else if (p[0] >= ecg_models_count) {
-        error(ECG_ERROR_BAD_MODEL, f, ecg_models_count);
+    if (page_failed != 0u) {
+        error(ECG_ERROR_SELFTEST_FAILED, f, page_failed);
+    } else if (p[0] >= IMAGE_MODELS) {
+        error(ECG_ERROR_BAD_MODEL, f, IMAGE_MODELS);
     } else if (p[1] > 1u || (p[1] == 0u && ecg_get_u32(p + 8) != 0u)) {
         error(ECG_ERROR_BAD_MODE, f, p[1]);
     } else {
@@ -173,7 +165,7 @@ static bool take(const ecg_frame_t *f, const uint8_t *samples, uint32_t from, ui
         }
         bool due = false;
         const uint8_t flags = i == 0u ? f->flags : f->flags & (uint8_t)~1u;
-        const ecg_status_t status = ecg_stream_push(&stream, uv, flags, &due);
+        const ecg_status_t status = straight_push(uv, flags, &last, &due);
         page_expected++;
         if (!went(status, due, f)) {
             return false;
@@ -233,9 +225,9 @@ static void on_end(const ecg_frame_t *f, const uint8_t *p)
         error(ECG_ERROR_INCOMPLETE, f, page_expected);
     } else {
         const uint32_t had = page_counts.results;
-        for (uint32_t held = ecg_prepare_delay(stream.prepare.params); held > 0u; held--) {
+        for (uint32_t held = straight_delay(model); held > 0u; held--) {
             bool due = false;
-            const ecg_status_t status = ecg_stream_hold(&stream, &due);
+            const ecg_status_t status = straight_hold(&last, &due);
             if (!went(status, due, f)) {
                 return;
             }
@@ -261,16 +253,79 @@ static void on_poll(const ecg_frame_t *f, const uint8_t *p)
     credit();
 }
 
+// ---- the board -----------------------------------------------------------------------------------------------------
+
+// Every vector fails where engines do; a wrong answer is the first vector's.
+static void run_selftest(void)
+{
+    const bool dead = image_engine != ECG_OK, wrong = trouble_of_board == IMAGE_WRONG_ANSWER;
+    state = NOTHING_RUNS;
+    page_failed = dead ? image_vectors : wrong ? 1u : 0u;
+    models_failed = dead ? 3u : wrong ? 1u : 0u;
+    selftest_status = dead ? image_engine : wrong ? ECG_STATUS_SELFTEST_FAILED : ECG_OK;
+}
+
 static void on_selftest(void)
 {
-    uint8_t *const said = answer(ECG_TYPE_SELFTEST, page_failed ? 10u : 4u);
-    state = NOTHING_RUNS;
-    said[0] = (uint8_t)!page_failed;
-    said[1] = 1u;
-    said[2] = (uint8_t)(page_failed ? 0u : NO_FAILURE);
-    if (page_failed) {
-        memcpy(said + 4, flow_answer, sizeof page_scores);
-        memcpy(said + 7, page_scores, sizeof page_scores);
+    const size_t classes = image_models[0].model->classes;
+    run_selftest();
+    uint8_t *const said = answer(ECG_TYPE_SELFTEST, (uint16_t)(4u + (page_failed != 0u ? 2u * classes : 0u)));
+    said[0] = (uint8_t)(page_failed == 0u);
+    said[1] = image_vectors;
+    said[2] = (uint8_t)(page_failed != 0u ? 0u : NO_FAILURE);
+    if (page_failed != 0u) {
+        memcpy(said + 4, image_models[0].selftests[0].scores, classes);
+    }
+    if (page_failed != 0u && image_engine == ECG_OK) {
+        memcpy(said + 4 + classes, image_right, classes);
+    }
+}
+
+static void put_text(uint8_t *at, const char *text)
+{
+    const size_t n = strlen(text);
+    memcpy(at, text, n < 24u ? n : 24u);
+}
+
+// As config.arena_used() says it: asked after a model's self-test, so not of one without.
+static void hello(uint8_t m)
+{
+    const ecg_image_model_t *const image = &image_models[m];
+    const ecg_model_t *const held = image->model;
+    const uint32_t delay = straight_delay(m), room = PAGE_CREDIT / held->leads;
+    const uint32_t shorts[6] = {room, held->fs_hz, held->window, held->hop, delay, delay + image->prepare.flat_samples};
+    uint8_t *const p = answer(ECG_TYPE_HELLO, 152u);
+    const uint8_t head[8] = {1u, m, IMAGE_MODELS, PAGE_ENGINE, ECG_EDGE_VERSION_MAJOR, ECG_EDGE_VERSION_MINOR, ECG_EDGE_VERSION_PATCH,
+                             (uint8_t)(image->selftest_count == 0u ? 0u : ((unsigned)models_failed >> m & 1u) != 0u ? 2u : 1u)};
+    memcpy(p, head, sizeof head);
+    for (size_t i = 0; i < 6u; i++) {
+        p[8u + 2u * i] = (uint8_t)shorts[i];
+        p[9u + 2u * i] = (uint8_t)(shorts[i] >> 8);
+    }
+    p[20] = held->leads;
+    p[21] = held->classes;
+    p[22] = (uint8_t)(held->push != NULL);
+    memcpy(p + 24, &image->input_scale, 4u);            // this host is little-endian
+    put(p + 28, (uint32_t)image->input_zero);
+    memcpy(p + 32, &image->output_scale, 4u);
+    put(p + 36, (uint32_t)image->output_zero);
+    put(p + 40, (uint32_t)held->scratch_bytes);
+    put(p + 44, image->selftest_count != 0u ? PAGE_ARENA + m : 0u);
+    memcpy(p + 48, held->sha256, 32u);
+    put_text(p + 80, PAGE_BOARD);
+    put_text(p + 104, held->name);
+    put_text(p + 128, ECG_ENGINE_VERSION);
+}
+
+static void hellos(void)
+{
+    for (uint8_t m = 0; m < IMAGE_MODELS; m++) {
+        hello(m);
+    }
+    if (selftest_status == ECG_STATUS_NO_MEMORY) {
+        page_log(ECG_LOG_ERROR, "self-test: the engine has too little memory");
+    } else if (selftest_status == ECG_STATUS_ENGINE) {
+        page_log(ECG_LOG_ERROR, "self-test: the engine failed");
     }
 }
 
@@ -283,8 +338,9 @@ static int length_of(uint8_t type)
     return type < sizeof lengths ? lengths[type] : -2;
 }
 
-void page_boot(uint16_t boot)
+void page_boot(uint16_t boot, uint8_t trouble)
 {
+    trouble_of_board = trouble;
     own_boot = boot != 0u ? boot : 1u;
     state = NOTHING_RUNS;
     kept_count = 0u;
@@ -292,6 +348,8 @@ void page_boot(uint16_t boot)
     page_expected = 0u;
     page_answers.count = 0u;
     memset(&page_counts, 0, sizeof page_counts);
+    run_selftest();
+    hellos();
 }
 
 void page_frame(const ecg_frame_t *f, const uint8_t *p)
@@ -304,9 +362,7 @@ void page_frame(const ecg_frame_t *f, const uint8_t *p)
     } else if (f->type == ECG_TYPE_HELLO && f->length != 0u) {
         error(ECG_ERROR_BAD_LENGTH, f, f->length);
     } else if (f->type == ECG_TYPE_HELLO) {
-        for (uint8_t m = 0; m < ecg_models_count; m++) {
-            (void)answer(ECG_TYPE_HELLO, 152u);
-        }
+        hellos();
     } else if (f->boot != own_boot) {
         error(ECG_ERROR_STALE_BOOT, f, f->boot);
     } else if (length == -2) {
@@ -330,15 +386,20 @@ void page_frame(const ecg_frame_t *f, const uint8_t *p)
 
 ecg_status_t page_live(uint8_t m)
 {
-    if (m >= ecg_models_count) {
+    if (m >= IMAGE_MODELS) {
         return ECG_STATUS_BAD_MODEL;
     }
-    if (page_failed) {
+    if (page_failed != 0u) {
         return ECG_STATUS_SELFTEST_FAILED;
     }
     begin(m, false, 0u, 0u);
     state = IS_LIVE;
     return ECG_OK;
+}
+
+bool page_is_live(void)
+{
+    return state == IS_LIVE;
 }
 
 ecg_status_t page_sample(const int16_t *sample_uv, uint8_t flags)
@@ -347,7 +408,7 @@ ecg_status_t page_sample(const int16_t *sample_uv, uint8_t flags)
     if (state != IS_LIVE) {
         return ECG_STATUS_NOT_STARTED;
     }
-    const ecg_status_t status = ecg_stream_push(&stream, sample_uv, gap_owed ? flags | 1u : flags, &due);
+    const ecg_status_t status = straight_push(sample_uv, gap_owed ? flags | 1u : flags, &last, &due);
     gap_owed = false;
     page_expected++;
     (void)went(status, due, NULL);
