@@ -104,7 +104,8 @@ def fuzz(target: Target, program: Path, out: Path, seconds: int, seed: int) -> b
     runs = re.search(r"number_of_executed_units:\s*(\d+)", said)
     print(f"{target.name}: {int(runs[1]) if runs else 0:,} inputs in {seconds} s, log {log}")
     if done.returncode:
-        print("\n".join(said.splitlines()[-30:]), file=sys.stderr)
+        found = re.findall(r"^.*(?:broken: |runtime error: |ERROR: |Test unit written to ).*$", said, re.MULTILINE)
+        print("\n".join(found or said.splitlines()[-30:]), file=sys.stderr)
     return done.returncode == 0
 
 
@@ -179,7 +180,9 @@ def main() -> int:
             sys.exit(f"no target {name}; there are: {', '.join(TARGETS)}")
         target = TARGETS[name]
         program = build_fuzzer(target, out, image)
-        clean &= fuzz(target, program, out, wanted.seconds, wanted.seed)
+        if not fuzz(target, program, out, wanted.seconds, wanted.seed):
+            clean = False  # whatever else ran would end at the same input
+            continue
         if wanted.update:
             minimise(target, program, out)
         for file, share, lines in coverage(target, out, image, [CORPUS / name, out / "corpus" / name]):

@@ -1,10 +1,10 @@
 // A conversation with ecg_edge.c, drawn from the input: frames with a right CRC, garbage, resets, a clock, live samples, engines
 // that fail. Every answer must be what page.c says, framed right, of this boot, numbered without a gap, and HELLO is answered
 // at the end.
-#include <stdlib.h>
 #include <string.h>
 
 #include "page.h"
+#include "require.h"
 #include "straight.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,13 +38,6 @@ static const int16_t crooked[ECG_PREPARE_MAX_TAPS] = {1, 2, 3, 4, 5};    // a fi
 
 static const uint8_t *input;
 static size_t input_left;
-
-static void require(bool condition)
-{
-    if (!condition) {
-        abort();
-    }
-}
 
 static uint8_t draw(void)
 {

@@ -1,21 +1,14 @@
 // ecg_frame.c beside a decoder that is written another way: it keeps a whole frame and unstuffs it at the zero, where the
 // firmware unstuffs byte by byte. Same frames, same payloads, same counts; and what the encoder makes of them comes back.
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ecg_frame.h"
+#include "require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MOST_ENCODED (ECG_FRAME_WIRE_MAX - 1u)
-
-static void require(int condition)
-{
-    if (!condition) {
-        abort();
-    }
-}
 
 static uint32_t crc_by_bits(const uint8_t *bytes, size_t n)
 {
