@@ -37,6 +37,17 @@ def replacing_file(path: Path) -> Iterator[Path]:
         raise
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, before long work is done for it. Makes nothing.
+
+    Raises:
+        EcgEdgeError: names the folder, and what is in the way.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise EcgEdgeError(f"{folder}: cannot be written, since {there} is no folder that may be written")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a whole file."""
     with replacing_file(path) as temporary:

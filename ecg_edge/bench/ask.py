@@ -146,6 +146,8 @@ def describe(url: str, hello: Hello) -> Json:
         note = "virtual board on this host: not hardware"
     elif url.startswith(EMULATED) or (known is not None and known.emulator.startswith(EMULATED)):
         note = "emulated core: equal bits are proof, times are not hardware"
+    if url.startswith("simavr:"):
+        note = "emulated AVR: equal bits are proof, cycles are the data sheet's, not hardware"
     engine = engine_name(hello)
     return {
         "url": url,

@@ -12,6 +12,7 @@ import typer
 from ecg_edge.cli import complete
 from ecg_edge.cli.output import note, print_json, print_result
 from ecg_edge.errors import EcgEdgeError, GateError
+from ecg_edge.files import require_writable
 
 URL = "pty"
 SECONDS = 6.0
@@ -71,6 +72,8 @@ def loopback(
       ecg-edge loopback pty --baud 115200 --bundle build/models/mine
     """
     bauds, payloads = _numbers("--baud", baud), _numbers("--payload", payload)
+    if out is not None:
+        require_writable(out)
 
     # Heavy imports only now: `ecg-edge loopback --help` should not wait for them.
     from ecg_edge.bench.capacity import CREDIT_SAMPLES

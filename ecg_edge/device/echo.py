@@ -66,15 +66,16 @@ def echo_line(url: str) -> Iterator[EchoLine]:
     Raises:
         LinkError: this system has no ptys.
     """
+    scheme = url.partition("://")[0].lower()  # pyserial takes any case
     with ExitStack() as ends:
         if url == PTY:
             yield EchoLine(url, ends.enter_context(_pty_echo()), EchoKind.PTY)
         elif url == "socket://":
             yield EchoLine(url, ends.enter_context(_socket_echo()), EchoKind.SOCKET)
-        elif url.startswith("loop://"):
+        elif scheme == "loop":
             yield EchoLine(url, url, EchoKind.LOOP)
         else:
-            yield EchoLine(url, url, EchoKind.REMOTE if url.startswith("socket://") else EchoKind.PORT)
+            yield EchoLine(url, url, EchoKind.REMOTE if scheme == "socket" else EchoKind.PORT)
 
 
 @contextmanager

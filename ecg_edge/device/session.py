@@ -15,6 +15,7 @@ from ecg_edge.errors import DeviceError, DeviceTimeout, LinkReplugged
 
 SEQ_MODULUS = 1 << 16
 _LOG_LINES = 100
+_FLOOD_S = 1.0  # beyond a deadline, of bytes that never stop and are no frame
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class Session:
     def receive(self, deadline_s: float) -> Frame | None:
         """The next frame that is no LOG, None when none came until `deadline_s` on the clock.
 
-        A deadline that has passed still takes what is there.
+        A deadline that has passed still takes what is there, but no flood.
         """
         while True:
             while self._frames:
@@ -85,7 +86,7 @@ class Session:
             self.counters.bytes_in += len(data)
             self._frames.extend(self._reader.feed(data))
             self.counters.damaged = self._reader.counters.damaged
-            if not data and left_s <= 0.0:
+            if left_s <= (-_FLOOD_S if data else 0.0):
                 return None
 
     def _accept(self, frame: Frame) -> Frame | None:

@@ -47,6 +47,18 @@ def test_babble_is_told_from_silence() -> None:
         Device(FakeLink(lambda data: b"ets Jun  8 2016 00:22:57\r\n")).hello()
 
 
+def test_a_line_that_never_stops_talking_is_given_up_as_soon() -> None:
+    class Flood(FakeLink):
+        def read(self, timeout_s: float) -> bytes:
+            self.clock.sleep_s(0.001)
+            return b"x" * 50
+
+    link = Flood(lambda data: b"")
+    with pytest.raises(DeviceTimeout, match="another baud rate, or no ecg-edge firmware"):
+        Device(link).hello()
+    assert link.clock.now_s() < 14.0
+
+
 def test_another_protocol_is_refused() -> None:
     with pytest.raises(DeviceError, match="speaks protocol 2, this host 1"):
         connect(fake_model(protocol=2)).hello()
