@@ -10,7 +10,7 @@ from typing import Any
 
 from ecg_edge.errors import DeviceError
 
-_TABLE = Path(__file__).with_name("boards.toml")  # frameworks.toml lies beside it
+_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Board:
     ram_bytes: int  # that a program may take
     framework: str  # what a sketch of ours stands on there
     source: str  # where core, clock and memory are from
+    flash_wait: tuple[float, float] = (1.0, 1.0)  # what waiting for flash may multiply instructions' time by
     fit_only: bool = False  # judged by `ecg-edge fit`, and not known to what builds and flashes
     fqbn: str = ""  # Arduino
     platformio: str = ""
@@ -32,6 +33,22 @@ class Board:
     usb: tuple[str, ...] = ()  # VID:PID, four upper-case hex digits each
     flash_command: tuple[str, ...] = ()  # of a built image; holds {image}, and {port} where it needs one
     emulator: str = ""  # the URL, or the command that starts it
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """How an emulator's counts become cycles on a core."""
+
+    id: str
+    counted: str  # the core whose emulated counts stand for it
+    size: tuple[float, float]  # cycles an instruction, of engines for size: the least and the most
+    speed: tuple[float, float]
+    how: str  # "exact", by a "table" of its manual, or "assumed"
+    source: str
+
+    def cycles(self, opt: str) -> tuple[float, float]:
+        """An instruction's, the least and the most."""
+        return self.speed if opt == "speed" else self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +68,28 @@ class Framework:
 @cache
 def frameworks() -> dict[str, Framework]:
     """Every framework by its id."""
-    table = tomllib.loads(_TABLE.with_name("frameworks.toml").read_text(encoding="utf-8"))
-    return {key: Framework(id=key, **row) for key, row in table.items()}
+    return {key: Framework(id=key, **row) for key, row in _read("frameworks.toml").items()}
+
+
+@cache
+def cores() -> dict[str, Core]:
+    """Every core that a time can be told for, by its id."""
+    table = _read("cores.toml")
+    return {key: Core(id=key, **_tuples(row)) for key, row in table.items()}
 
 
 @cache
 def boards() -> dict[str, Board]:
     """Every known board by its id, in the table's order."""
-    table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))
-    return {key: _board(key, row) for key, row in table.items()}
+    return {key: Board(id=key, **_tuples(row)) for key, row in _read("boards.toml").items()}
 
 
-def _board(key: str, row: dict[str, Any]) -> Board:
-    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
-    return Board(id=key, **values)
+def _read(table: str) -> dict[str, dict[str, Any]]:
+    return tomllib.loads((_FOLDER / table).read_text(encoding="utf-8"))
+
+
+def _tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in row.items()}
 
 
 def find_board(board_id: str) -> Board:
