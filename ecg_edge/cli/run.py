@@ -35,7 +35,7 @@ def run(
         bool, typer.Option("--exact", help="Only what equals TensorFlow Lite Micro, bit for bit.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON an event.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but what is asked for.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr.")] = False,
 ) -> None:
     """Classify a live signal: prepare, windows, verdicts, as on a board.
 
@@ -56,7 +56,7 @@ def run(
     from ecg_edge.bundle import Bundle
     from ecg_edge.device.link import SystemClock
     from ecg_edge.live import source
-    from ecg_edge.live.lines import account_json, event_json, line
+    from ecg_edge.live.lines import account_json, account_text, event_json, event_text, line
     from ecg_edge.live.run import Account
     from ecg_edge.live.run import run as run_stream
     from ecg_edge.live.stream import Stream
@@ -80,8 +80,8 @@ def run(
     account = Account()
     for _, events in run_stream(chunks(m), Stream(m, choice.backend), account):
         for event in events:
-            typer.echo(line(event_json(event, m)))
-    typer.echo(line(account_json(account, m)))
+            typer.echo(line(event_json(event, m)) if json else event_text(event, m))
+    typer.echo(line(account_json(account, m)) if json else account_text(account, m))
 
 
 def _factor(speed: str) -> float:

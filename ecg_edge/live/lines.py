@@ -35,6 +35,26 @@ def event_json(event: Event, manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def event_text(event: Event, manifest: Manifest) -> str:
+    """An event as a line for people."""
+    told = event_json(event, manifest)
+    when = f"{int(told['time_s'] // 60):4}:{told['time_s'] % 60:06.3f}"
+    if not isinstance(event, Verdict):
+        return f"{when}  gap of {told['seconds']:.3f} s"
+    if event.label is None:
+        return f"{when}  no verdict: {told['state']}"
+    return f"{when}  {told['label']:<17} {told['probability'][event.label]:.2f}"
+
+
+def account_text(account: Account, manifest: Manifest) -> str:
+    """The last line, for people."""
+    seconds = (account.received + account.missing) / manifest.fs_hz
+    return (
+        f"{seconds:.1f} s: {account.verdicts} verdicts, {account.abstained} of them withheld; "
+        f"{account.gaps} gaps, {account.missing} of {account.received + account.missing} samples missing"
+    )
+
+
 def account_json(account: Account, manifest: Manifest) -> dict[str, Any]:
     """The last line."""
     seconds = (account.received + account.missing) / manifest.fs_hz
