@@ -72,7 +72,7 @@ def synthetic_chunks(manifest: Manifest, *, seed: int = 1, windows: int | None =
 
 
 def text_chunks(manifest: Manifest, lines: TextIO) -> Iterator[Chunk]:
-    """A line a sample: whole microvolts, one number a lead, parted by commas or blanks. What comes is passed on at once.
+    """A line a sample, passed on at once: whole microvolts, one number a lead, parted by commas or blanks.
 
     Raises:
         SignalError: a line that is no sample; names its number.

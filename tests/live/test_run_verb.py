@@ -53,7 +53,7 @@ def test_standard_input_is_answered_as_the_definition_says(bundle: Bundle) -> No
 
 
 def test_a_recording_is_read_and_told_in_words(tmp_path: Path) -> None:
-    write_csv(tmp_path / "mine.csv", signal(1500)[:, 0].astype(np.float64)[:, None] / 1000, ("II",), 250)
+    write_csv(tmp_path / "mine.csv", 250, {"II": signal(1500)[:, 0]})
     result = invoke("--record", str(tmp_path / "mine.csv"), "--speed", "max")
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].startswith("   0:04.096  ")
@@ -65,11 +65,8 @@ def test_a_gap_is_marked_and_never_bridged(bundle: Bundle) -> None:
     marks = np.zeros(4000, np.uint8)
     chunks = [Chunk(0, samples[:1800], marks[:1800]), Chunk(2000, samples[2000:], marks[2000:])]
     account = Account()
-    events = [
-        event
-        for _, found in run(chunks, Stream(bundle.manifest, NumpyBackend(bundle.model)), account)
-        for event in found
-    ]
+    stream = Stream(bundle.manifest, NumpyBackend(bundle.model))
+    events = [event for _, found in run(chunks, stream, account) for event in found]
     assert [event for event in events if isinstance(event, Gap)] == [Gap(1800, 200)]
     verdicts = [event for event in events if isinstance(event, Verdict)]
     assert all(verdict.last_index < 1800 or verdict.first_index >= 2000 for verdict in verdicts)
