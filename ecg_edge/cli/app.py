@@ -31,6 +31,7 @@ VERBS = {
     "flash": "Put a bundle on a board, and check that the board runs it.",
     "doctor": "Say what this machine has and lacks, and what mends it.",
     "loopback": "Say what a serial line carries, with no board: a pty, a socket, or TX wired to RX.",
+    "run": "Classify a live signal: prepare, windows, verdicts, without end.",
     "bench": "Stream ECG to a board and compare its answers with the model's.",
 }
 

@@ -100,11 +100,21 @@ def read_plan(path: Path, *, hop: int | None = None) -> Plan:
         GraphError: it is no model that the native engine runs.
         BundleError: a hop that no window has.
     """
-    graph = read_graph(path.read_bytes(), name=path.name)
+    return plan_of(path.read_bytes(), path.name, hop=hop)
+
+
+def plan_of(data: bytes, name: str, *, hop: int | None = None) -> Plan:
+    """Check and lower the bytes of a .tflite.
+
+    Raises:
+        GraphError: they are no model that the native engine runs.
+        BundleError: a hop that no window has.
+    """
+    graph = read_graph(data, name=name)
     check(graph, int8=True, dense_per_channel=True)
     window = graph.input.shape[0]
     if hop is not None and not 1 <= hop <= window:
-        raise BundleError(f"{path.name}: hop is {hop}, not an integer from 1 to the window's {window}")
+        raise BundleError(f"{name}: hop is {hop}, not an integer from 1 to the window's {window}")
     return make_plan(graph, hop=window if hop is None else hop)
 
 

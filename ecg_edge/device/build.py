@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,13 +24,14 @@ class Call(NamedTuple):
 
 
 Steps = Sequence[Sequence[str] | Call]
+MakeSteps = Callable[[Path], Steps]  # given the folder that they run in; may write sources there
 
 
 def build(
     name: str,
     compiler: str,
     files: Sequence[Path],
-    steps: Steps,
+    steps: Steps | MakeSteps,
     *,
     flags: Sequence[str],
     cache: Path | None = None,
@@ -41,7 +42,8 @@ def build(
         name: of what comes out; the end of the file's name.
         compiler: its path.
         files: every file that goes in, headers too.
-        steps: arguments of each call, in an empty folder; the last one links, and is told where to.
+        steps: arguments of each call, in an empty folder; the last one links, and is told where to. Or what makes
+            them, called only where nothing is kept.
         flags: what of the steps makes a difference to what comes out.
         cache: where to keep it; None: the user's cache folder.
 
@@ -56,9 +58,10 @@ def build(
             return goal
         kept.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build.", dir=kept) as work:
-            for step in steps:
+            calls = steps(Path(work)) if callable(steps) else steps
+            for step in calls:
                 program, arguments = step if isinstance(step, Call) else (compiler, step)
-                to = ["-o", name] if step is steps[-1] else []
+                to = ["-o", name] if step is calls[-1] else []
                 _compile([program, *arguments, *to], work)
             (Path(work) / name).replace(goal)
         _prune(kept)
@@ -98,7 +101,7 @@ def _compile(command: Sequence[str], folder: str) -> None:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
         first = next((line for line in lines if "error" in line), lines[0])
-        raise DeviceError(f"{Path(command[0]).name} cannot build the virtual board: {first}")
+        raise DeviceError(f"{Path(command[0]).name} cannot build it: {first}")
 
 
 def _prune(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""One interface to every runtime that is not ours. Layer: runtime."""
+"""One interface to everything that runs a model on this machine, one small file each. Layer: runtime."""
 
 from __future__ import annotations
 
@@ -87,6 +87,18 @@ def open_backend(name: str, model: bytes) -> Backend:
     return BACKENDS[name](model)
 
 
+def _native(model: bytes) -> Backend:
+    from ecg_edge.runtime.native import NativeBackend
+
+    return NativeBackend(model)
+
+
+def _numpy(model: bytes) -> Backend:
+    from ecg_edge.runtime.numpy import NumpyBackend
+
+    return NumpyBackend(model)
+
+
 def _tflm(model: bytes) -> Backend:
     from ecg_edge.runtime.tflm import TflmBackend
 
@@ -119,6 +131,8 @@ def _tflite_runtime_ref(model: bytes) -> Backend:
 
 # "-ref": the built-in reference kernels, slower; of tflite-runtime 2.14 they equal TFLM bit for bit.
 BACKENDS: Mapping[str, Callable[[bytes], Backend]] = {
+    "native": _native,
+    "numpy": _numpy,
     "tflm": _tflm,
     "litert": _litert,
     "litert-ref": _litert_ref,

@@ -9,6 +9,7 @@ from ecg_edge.errors import EcgEdgeError, GraphError
 from ecg_edge.graph.interpret import float_input, run
 from ecg_edge.graph.tflite import read_graph
 from ecg_edge.runtime.backend import BACKENDS, RuntimeMissingError, open_backend
+from ecg_edge.runtime.choose import EXACT
 from ecg_edge.runtime.tflm import TflmBackend, arena_bytes
 
 MODELS = Path(__file__).parent / "models"
@@ -33,7 +34,7 @@ def test_every_backend_answers_nearly_as_the_golden_interpreter(backend: str, na
     windows = np.clip(np.cumsum(steps, axis=1), -128, 127).astype(np.int8)
     opened(backend, model(name))
     got, wanted = open_backend(backend, model(name)).run(windows), run(graph, windows)
-    if backend in ("tflm", "tflite-runtime-ref"):
+    if backend in EXACT:
         assert got.tolist() == wanted.tolist()
     else:
         # Other kernels round once: measured on x86-64, 1 step of a softmax at most; a wrong layout would give dozens.
@@ -74,7 +75,7 @@ def test_windows_of_another_type_are_a_bug_of_the_caller() -> None:
 
 
 def test_an_unknown_backend_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(EcgEdgeError, match=r"^no runtime 'tpu'; there are: tflm, litert, "):
+    with pytest.raises(EcgEdgeError, match=r"^no runtime 'tpu'; there are: native, numpy, tflm, litert, "):
         open_backend("tpu", b"")
 
 

@@ -21,8 +21,8 @@ LAYERS: dict[str, set[str]] = {
     "graph": BASE,
     "codegen": BASE | {"graph", "bundle"},
     "bundle": BASE,
-    "runtime": BASE | {"bundle"},
     "device": BASE | {"bundle"},
+    "runtime": BASE | {"bundle", "graph", "codegen", "device"},  # two of its backends are ours: numpy and native
     "report": BASE,
     **dict.fromkeys(COMPOSERS, BASE | STAGES | COMPOSERS),
     "cli": BASE | STAGES | COMPOSERS,

@@ -1,0 +1,1 @@
+"""Samples in, verdicts out, without end. Layer: live; composes signal, runtime, device and bundle."""

@@ -1,0 +1,66 @@
+"""Events as JSON lines. Layer: live."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from ecg_edge.bundle import Manifest
+from ecg_edge.live.run import Account, Event
+from ecg_edge.live.stream import Verdict
+
+
+def event_json(event: Event, manifest: Manifest) -> dict[str, Any]:
+    """An event as a script wants it; times in seconds from the first sample of all."""
+    fs_hz = manifest.fs_hz
+    if not isinstance(event, Verdict):
+        return {
+            "kind": "gap",
+            "time_s": round(event.index / fs_hz, 3),
+            "index": event.index,
+            "samples": event.samples,
+            "seconds": round(event.samples / fs_hz, 3),
+        }
+    out = manifest.output
+    return {
+        "kind": "verdict",
+        "time_s": round((event.last_index + 1) / fs_hz, 3),
+        "first_index": event.first_index,
+        "last_index": event.last_index,
+        "label": None if event.label is None else manifest.classes[event.label],
+        "state": event.state.name.lower(),
+        "scores": event.scores.tolist(),
+        "probability": [round(out.scale * (int(score) - out.zero_point), 4) for score in event.scores],
+    }
+
+
+def event_text(event: Event, manifest: Manifest) -> str:
+    """An event as a line for people."""
+    told = event_json(event, manifest)
+    when = f"{int(told['time_s'] // 60):4}:{told['time_s'] % 60:06.3f}"
+    if not isinstance(event, Verdict):
+        return f"{when}  gap of {told['seconds']:.3f} s"
+    if event.label is None:
+        return f"{when}  no verdict: {told['state']}"
+    return f"{when}  {told['label']:<17} {told['probability'][event.label]:.2f}"
+
+
+def account_text(account: Account, manifest: Manifest) -> str:
+    """The last line, for people."""
+    seconds = (account.received + account.missing) / manifest.fs_hz
+    return (
+        f"{seconds:.1f} s: {account.verdicts} verdicts, {account.abstained} of them withheld; "
+        f"{account.gaps} gaps, {account.missing} of {account.received + account.missing} samples missing"
+    )
+
+
+def account_json(account: Account, manifest: Manifest) -> dict[str, Any]:
+    """The last line."""
+    seconds = (account.received + account.missing) / manifest.fs_hz
+    return {"kind": "end", "seconds": round(seconds, 3), **asdict(account)}
+
+
+def line(value: dict[str, Any]) -> str:
+    """One line of JSON."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

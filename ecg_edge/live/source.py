@@ -1,0 +1,112 @@
+"""Where live samples come from: a recording, synthetic ECG, standard input. Layer: live; composes signal.
+
+A source is an iterator of chunks. Indices count every sample there was, those that were lost too: a jump is a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecg_edge.bundle import Manifest
+from ecg_edge.device.frame import SampleFlag
+from ecg_edge.device.link import Clock
+from ecg_edge.errors import BundleError, SignalError
+from ecg_edge.signal.record import read_record
+from ecg_edge.signal.synth import balanced_labels, synthesize
+
+CHUNK_S = 0.1  # of signal
+_SYNTHETIC_WINDOWS = 5  # drawn at a time, a class each
+_INT16 = np.iinfo(np.int16)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Samples in a row."""
+
+    index: int  # of the first, counted from the first sample of all
+    samples_uv: NDArray[np.int16]  # (k, leads)
+    flags: NDArray[np.uint8]  # (k,) SampleFlag
+
+
+def record_chunks(manifest: Manifest, path: Path, *, lead: str | None = None, raw_uv: bool = False) -> Iterator[Chunk]:
+    """A recording of one lead, at the model's rate.
+
+    Raises:
+        BundleError: the model takes several leads.
+        SignalError: the record cannot be read.
+    """
+    if manifest.leads != 1:
+        raise BundleError(f"bundle {manifest.name} takes {manifest.leads} leads; a record gives one")
+    record = read_record(path, lead=lead, fs_hz=manifest.fs_hz, raw_uv=raw_uv)
+    flags = np.zeros(len(record.samples_uv), np.uint8)
+    flags[record.clipped] = SampleFlag.CLIPPED
+    return _cut(record.samples_uv[:, None], flags, 0, manifest)
+
+
+def synthetic_chunks(manifest: Manifest, *, seed: int = 1, windows: int | None = None) -> Iterator[Chunk]:
+    """Synthetic ECG of the five classes in turn, each window another person; without end unless told.
+
+    Args:
+        manifest: of the model.
+        seed: the same seed gives the same.
+        windows: how many; None: without end.
+    """
+    at = 0
+    for turn in count():
+        left = _SYNTHETIC_WINDOWS if windows is None else min(_SYNTHETIC_WINDOWS, windows - turn * _SYNTHETIC_WINDOWS)
+        if left <= 0:
+            return
+        labels = balanced_labels(1)[:left]
+        subjects = np.random.default_rng((seed, turn)).integers(2**31)
+        for part in synthesize(labels, seed=int(subjects), length=manifest.window, fs_hz=manifest.fs_hz):
+            samples = np.repeat(part.samples_uv.reshape(-1, 1), manifest.leads, axis=1)
+            yield from _cut(samples, np.zeros(len(samples), np.uint8), at, manifest)
+            at += len(samples)
+
+
+def text_chunks(manifest: Manifest, lines: TextIO) -> Iterator[Chunk]:
+    """A line a sample, passed on at once: whole microvolts, one number a lead, parted by commas or blanks.
+
+    Raises:
+        SignalError: a line that is no sample; names its number.
+    """
+    for at, line in enumerate(lines):
+        words = line.replace(",", " ").split()
+        try:
+            values = [int(word) for word in words]
+        except ValueError as error:
+            raise SignalError(f"line {at + 1} is {line.strip()!r}, not whole microvolts") from error
+        if len(values) != manifest.leads:
+            raise SignalError(f"line {at + 1} has {len(values)} numbers; the model takes {manifest.leads} leads")
+        clipped = any(not _INT16.min <= value <= _INT16.max for value in values)
+        samples = np.clip(np.array([values]), _INT16.min, _INT16.max).astype(np.int16)
+        yield Chunk(at, samples, np.array([SampleFlag.CLIPPED if clipped else 0], np.uint8))
+
+
+def paced(chunks: Iterable[Chunk], fs_hz: int, clock: Clock, *, speed: float = 1.0) -> Iterator[Chunk]:
+    """Each chunk when its last sample would have been taken.
+
+    Args:
+        chunks: as fast as they come.
+        fs_hz: their rate.
+        clock: what to wait by.
+        speed: how many times real time.
+    """
+    start_s = clock.now_s()
+    for chunk in chunks:
+        due_s = start_s + (chunk.index + len(chunk.samples_uv)) / fs_hz / speed
+        clock.sleep_s(due_s - clock.now_s())
+        yield chunk
+
+
+def _cut(samples: NDArray[np.int16], flags: NDArray[np.uint8], first: int, manifest: Manifest) -> Iterator[Chunk]:
+    size = max(1, round(CHUNK_S * manifest.fs_hz))
+    for at in range(0, len(samples), size):
+        yield Chunk(first + at, samples[at : at + size], flags[at : at + size])

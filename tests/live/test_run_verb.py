@@ -1,0 +1,101 @@
+"""The verb run, end to end: a record, standard input, synthetic ECG; verdicts, gaps and an account of every sample."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from board_bench import Reference
+from numpy.typing import NDArray
+from typer.testing import CliRunner, Result
+
+from ecg_edge.bundle import Bundle
+from ecg_edge.cli.app import make_app
+from ecg_edge.device.link import VirtualClock
+from ecg_edge.live.run import Account, Gap, run
+from ecg_edge.live.source import Chunk, paced, synthetic_chunks
+from ecg_edge.live.stream import Stream, Verdict
+from ecg_edge.runtime.numpy import NumpyBackend
+from ecg_edge.signal.csvfile import write_csv
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.load("ecg5")
+
+
+def signal(n: int) -> NDArray[np.int16]:
+    """(n, 1) uV."""
+    steps = np.random.default_rng(4).normal(0, 40, n)
+    samples: NDArray[np.int16] = np.clip(np.cumsum(steps), -9000, 9000).astype(np.int16)
+    return samples[:, None]
+
+
+def invoke(*words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(make_app(), ["run", "ecg5", "--backend", "numpy", *words], input=stdin)
+
+
+def lines(result: Result) -> list[dict[str, object]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_standard_input_is_answered_as_the_definition_says(bundle: Bundle) -> None:
+    samples = signal(2000)
+    result = invoke("--stdin", "--json", stdin="".join(f"{value}\n" for value in samples[:, 0]))
+    assert result.exit_code == 0, result.output
+    *verdicts, end = lines(result)
+    expected = Reference(bundle).stream(samples)
+    assert [verdict["scores"] for verdict in verdicts] == [said.scores for said in expected]
+    assert [verdict["last_index"] for verdict in verdicts] == [said.last_index for said in expected]
+    assert (end["received"], end["missing"], end["verdicts"]) == (2000, 0, len(expected))
+
+
+def test_a_recording_is_read_and_told_in_words(tmp_path: Path) -> None:
+    write_csv(tmp_path / "mine.csv", 250, {"II": signal(1500)[:, 0]})
+    result = invoke("--record", str(tmp_path / "mine.csv"), "--speed", "max")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0].startswith("   0:04.096  ")
+    assert "0 gaps, 0 of 1500 samples missing" in result.stdout.splitlines()[-1]
+
+
+def test_a_gap_is_marked_and_never_bridged(bundle: Bundle) -> None:
+    samples = signal(4000)
+    marks = np.zeros(4000, np.uint8)
+    chunks = [Chunk(0, samples[:1800], marks[:1800]), Chunk(2000, samples[2000:], marks[2000:])]
+    account = Account()
+    stream = Stream(bundle.manifest, NumpyBackend(bundle.model))
+    events = [event for _, found in run(chunks, stream, account) for event in found]
+    assert [event for event in events if isinstance(event, Gap)] == [Gap(1800, 200)]
+    verdicts = [event for event in events if isinstance(event, Verdict)]
+    assert all(verdict.last_index < 1800 or verdict.first_index >= 2000 for verdict in verdicts)
+    before, after = Reference(bundle).stream(samples[:1800]), Reference(bundle).stream(samples[2000:])
+    assert [verdict.scores.tolist() for verdict in verdicts] == [said.scores for said in (*before, *after)]
+    assert (account.received, account.missing, account.gaps) == (3800, 200, 1)
+
+
+def test_samples_come_no_sooner_than_they_were_taken(bundle: Bundle) -> None:
+    clock = VirtualClock()
+    chunks = synthetic_chunks(bundle.manifest, seed=1, windows=1)
+    for chunk in paced(chunks, 250, clock, speed=2.0):
+        assert clock.now_s() == pytest.approx((chunk.index + len(chunk.samples_uv)) / 250 / 2.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "complaint"),
+    [
+        ((), None, "give one source"),
+        (("--stdin", "--synthetic"), "", "give one source"),
+        (("--stdin",), "12\n1.5\n", "line 2 is '1.5', not whole microvolts"),
+        (("--stdin",), "1,2\n", "line 1 has 2 numbers; the model takes 1 leads"),
+        (("--synthetic", "--speed", "0"), None, "--speed is 0; a positive number, or max"),
+        (("--record", "nosuch"), None, "nosuch"),
+        (("--stdin", "--backend", "tpu"), "", "no backend 'tpu'; there are: auto, native"),
+    ],
+)
+def test_bad_input_is_one_line(words: tuple[str, ...], stdin: str | None, complaint: str) -> None:
+    result = invoke(*words, stdin=stdin)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 2  # which backend runs, and the complaint
