@@ -22,7 +22,7 @@ def loopback(
     url: Annotated[
         str,
         typer.Argument(
-            metavar="[URL]",
+            metavar="URL",
             help="pty, loop://, socket:// or socket://HOST:PORT; or a port with TX wired to RX: /dev/ttyUSB0.",
             autocompletion=complete.loops,
             show_default=False,
