@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _MARGIN, _MARGIN_S = 1.5, 0.05  # over the slowest answer met
 _MEMORY = 0.995  # of the slowest answer, from one answer to the next: half is forgotten after 140
+_LATE_ANSWERS = 3  # in a row: not the line loses them, it is slow
 _GROWTH = 1.5  # from one silence to the next, while nobody knows how long the board computes
 _GROWN_PARTS = 6  # of give_up_s make the longest of them
 _QUICK_GREETINGS, _LISTEN_S = 3, 2.0
@@ -44,6 +45,7 @@ class Pace:
         self._slowest_s = 0.0  # that an answer took; forgotten slowly
         self._computes_s: float | None = None  # for one verdict, by the board's own clock; None: unknown yet
         self._silences = 0  # since something was heard
+        self._late = 0  # answers in a row that came after a silence
 
     @property
     def wait_s(self) -> float:
@@ -58,8 +60,12 @@ class Pace:
     def heard(self, waited_s: float) -> None:
         """An answer came, so long after the host began to wait."""
         self._slowest_s *= _MEMORY
-        if self._silences == 0:
+        self._late = self._late + 1 if self._silences else 0
+        if self._late == 0:
             self._slowest_s = max(self._slowest_s, waited_s)
+        elif self._late >= _LATE_ANSWERS:
+            self._slowest_s = max(self._slowest_s, self.wait_s)
+            self._late = 0
         self._silences = 0
 
     def silence(self) -> None:

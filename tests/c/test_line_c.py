@@ -112,3 +112,12 @@ def test_a_slow_line_carries_what_framing_leaves(
     assert device.counters.repeats == 0
     mode, computing = "windows" if isolated else "stream", f"{1000 * compute_s:g} ms a verdict"
     figure(f"line of {BAUD} baud, credit {credit}, {computing}, {mode}: {100 * share:.1f} % of what framing leaves")
+
+
+@pytest.mark.parametrize("baud", [1200, 2400, 9600])
+def test_a_line_slower_than_the_first_silence_is_waited_for(core_library: ctypes.CDLL, baud: int) -> None:
+    case = case_of(3_000, isolated=False)
+    board = CoreBoard(core_library)
+    device = Device(LimitedLink(board.link, baud))
+    assert case.ask(device) == case.expected
+    assert device.counters.repeats < 30
