@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from ecg_edge.errors import EcgEdgeError
 
 if TYPE_CHECKING:
     from ecg_edge.bundle import Manifest
-    from ecg_edge.live.source import Chunk
+    from ecg_edge.live.source import Chunk, Notice
 
 MAX = "max"
 
@@ -35,7 +35,7 @@ def run(
         bool, typer.Option("--exact", help="Only what equals TensorFlow Lite Micro, bit for bit.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON an event.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No lines but those of --json.")] = False,
 ) -> None:
     """Classify a live signal: prepare, windows, verdicts, as on a board.
 
@@ -56,9 +56,10 @@ def run(
     from ecg_edge.bundle import Bundle
     from ecg_edge.device.link import SystemClock
     from ecg_edge.live import source
-    from ecg_edge.live.lines import account_json, account_text, event_json, event_text, line
-    from ecg_edge.live.run import Account
+    from ecg_edge.live.lines import Lines
+    from ecg_edge.live.run import Account, Sink, drive
     from ecg_edge.live.run import run as run_stream
+    from ecg_edge.live.stop import Stop
     from ecg_edge.live.stream import Stream
     from ecg_edge.runtime.choose import choose_backend
 
@@ -68,7 +69,7 @@ def run(
     if not quiet:
         note(f"{m.name} {m.version} by {choice.backend.name}: {choice.why}")
 
-    def chunks(manifest: Manifest) -> Iterator[Chunk]:
+    def items(manifest: Manifest) -> Iterable[Chunk | Notice]:
         if stdin:
             return source.text_chunks(manifest, sys.stdin)
         if record is not None:
@@ -77,11 +78,12 @@ def run(
             found = source.synthetic_chunks(manifest, seed=seed)
         return found if speed == MAX else source.paced(found, manifest.fs_hz, SystemClock(), speed=_factor(speed))
 
-    account = Account()
-    for _, events in run_stream(chunks(m), Stream(m, choice.backend), account):
-        for event in events:
-            typer.echo(line(event_json(event, m)) if json else event_text(event, m))
-    typer.echo(line(account_json(account, m)) if json else account_text(account, m))
+    sinks: list[Sink] = []
+    if json or not quiet:
+        sinks.append(Lines(m, typer.echo, as_json=json))
+    account, stop = Account(), Stop()
+    with stop.on_signals():
+        drive(run_stream(stop.until(items(m)), Stream(m, choice.backend), account), sinks, account)
 
 
 def _factor(speed: str) -> float:

@@ -1,26 +1,49 @@
-"""Events as JSON lines. Layer: live."""
+"""Events as lines, for people and for scripts. Layer: live."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from ecg_edge.bundle import Manifest
-from ecg_edge.live.run import Account, Event
-from ecg_edge.live.stream import Verdict
+from ecg_edge.live.run import Account, Event, Gap, Moment
+from ecg_edge.live.source import Notice
+
+
+class Lines:
+    """A sink: a line an event, as it happens, and the account as the last."""
+
+    def __init__(self, manifest: Manifest, write: Callable[[str], None], *, as_json: bool) -> None:
+        """Args: manifest, of the model that runs; write, takes a line without its end; as_json, for scripts."""
+        self._manifest, self._write, self._as_json = manifest, write, as_json
+        self._account = Account()
+
+    def take(self, moment: Moment, account: Account) -> None:
+        self._account = account
+        for event in moment.events:
+            told = line(event_json(event, self._manifest)) if self._as_json else event_text(event, self._manifest)
+            self._write(told)
+
+    def close(self) -> None:
+        end, m = self._account, self._manifest
+        self._write(line(account_json(end, m)) if self._as_json else account_text(end, m))
 
 
 def event_json(event: Event, manifest: Manifest) -> dict[str, Any]:
     """An event as a script wants it; times in seconds from the first sample of all."""
     fs_hz = manifest.fs_hz
-    if not isinstance(event, Verdict):
+    if isinstance(event, Notice):
+        return {"kind": "notice", "time_s": round(event.index / fs_hz, 3), "text": event.text}
+    if isinstance(event, Gap):
         return {
             "kind": "gap",
             "time_s": round(event.index / fs_hz, 3),
             "index": event.index,
             "samples": event.samples,
             "seconds": round(event.samples / fs_hz, 3),
+            "exact": event.exact,
         }
     out = manifest.output
     return {
@@ -39,8 +62,10 @@ def event_text(event: Event, manifest: Manifest) -> str:
     """An event as a line for people."""
     told = event_json(event, manifest)
     when = f"{int(told['time_s'] // 60):4}:{told['time_s'] % 60:06.3f}"
-    if not isinstance(event, Verdict):
-        return f"{when}  gap of {told['seconds']:.3f} s"
+    if isinstance(event, Notice):
+        return f"{when}  {event.text}"
+    if isinstance(event, Gap):
+        return f"{when}  gap of {told['seconds']:.3f} s" + ("" if event.exact else ", by this machine's clock")
     if event.label is None:
         return f"{when}  no verdict: {told['state']}"
     return f"{when}  {told['label']:<17} {told['probability'][event.label]:.2f}"

@@ -1,11 +1,15 @@
-"""From chunks to events: verdicts, gaps, and an account of every sample. Layer: live."""
+"""From what a source gives to events, an account of every sample, and the sinks. Layer: live.
+
+source --> Chunk, Notice --> run() --> Moment (chunk, events) --> each sink: lines, view, recorder, page
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from ecg_edge.live.source import Chunk
+from ecg_edge.live.source import Chunk, Notice
 from ecg_edge.live.stream import Stream, Verdict
 
 
@@ -15,11 +19,15 @@ class Gap:
 
     index: int  # of the first that is missing
     samples: int
+    exact: bool = True  # counted by the board; else measured by this machine's clock
+
+
+Event = Verdict | Gap | Notice
 
 
 @dataclass(slots=True)
 class Account:
-    """What became of every sample."""
+    """What became of every sample: received + missing is all there were."""
 
     received: int = 0
     missing: int = 0
@@ -27,41 +35,74 @@ class Account:
     verdicts: int = 0
     abstained: int = 0
 
+    def count(self, events: Iterable[Event]) -> None:
+        """Add what happened."""
+        for event in events:
+            if isinstance(event, Verdict):
+                self.verdicts += 1
+                self.abstained += event.label is None
+            elif isinstance(event, Gap):
+                self.gaps += 1
+                self.missing += event.samples
 
-Event = Verdict | Gap
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A chunk, and what it caused: a gap lies before its samples, verdicts end in them."""
+
+    chunk: Chunk  # may be empty: nothing came for a while, something was said, or the end
+    events: tuple[Event, ...]
 
 
-def run(chunks: Iterable[Chunk], stream: Stream, account: Account) -> Iterator[tuple[Chunk | None, list[Event]]]:
-    """Feed chunks to a stream.
+class Sink(Protocol):
+    """Where a run goes. One thread calls it, in order."""
+
+    def take(self, moment: Moment, account: Account) -> None:
+        """Take a moment; account has it counted."""
+
+    def close(self) -> None:
+        """The run is over, by its end or by an error."""
+
+
+def run(items: Iterable[Chunk | Notice], stream: Stream, account: Account) -> Iterator[Moment]:
+    """Feed a stream.
 
     Args:
-        chunks: in the order of their indices.
+        items: chunks in the order of their indices, and notices between them.
         stream: at its beginning.
         account: counts on.
 
     Yields:
-        each chunk with the events that it caused; in the end None with what the filter's delay still held.
+        a moment for each; in the end one more with what the filter's delay still held.
 
     A gap ends the stream before it, and the next one begins behind it: nothing is bridged.
     """
-    for chunk in chunks:
+    for item in items:
+        if isinstance(item, Notice):
+            yield Moment(Chunk.empty(stream.index, stream.leads), (item,))
+            continue
         events: list[Event] = []
-        lost = chunk.index - stream.index
+        lost = item.index - stream.index
         if lost:
             events += stream.end()
-            events.append(Gap(stream.index, lost))
-            account.gaps += 1
-            account.missing += lost
-            stream.restart(chunk.index)
-        events += stream.push(chunk.samples_uv, chunk.flags)
-        account.received += len(chunk.samples_uv)
-        yield chunk, _counted(events, account)
-    yield None, _counted(stream.end(), account)
+            events.append(Gap(stream.index, lost, exact=item.exact))
+            stream.restart(item.index)
+        events += stream.push(item.samples_uv, item.flags)
+        account.received += len(item.samples_uv)
+        account.count(events)
+        yield Moment(item, tuple(events))
+    last = stream.end()
+    account.count(last)
+    yield Moment(Chunk.empty(stream.index, stream.leads), tuple(last))
 
 
-def _counted(events: list[Event] | list[Verdict], account: Account) -> list[Event]:
-    for event in events:
-        if isinstance(event, Verdict):
-            account.verdicts += 1
-            account.abstained += event.label is None
-    return list(events)
+def drive(moments: Iterable[Moment], sinks: Iterable[Sink], account: Account) -> None:
+    """Give every sink every moment; close them all, whatever happens."""
+    given = list(sinks)
+    try:
+        for moment in moments:
+            for sink in given:
+                sink.take(moment, account)
+    finally:
+        for sink in given:
+            sink.close()

@@ -1,6 +1,7 @@
 """Where live samples come from: a recording, synthetic ECG, standard input. Layer: live; composes signal.
 
-A source is an iterator of chunks. Indices count every sample there was, those that were lost too: a jump is a gap.
+A source is an iterator of chunks, with notices between them. Indices count every sample there was, those that were lost
+too: a jump is a gap.
 """
 
 from __future__ import annotations
@@ -33,6 +34,20 @@ class Chunk:
     index: int  # of the first, counted from the first sample of all
     samples_uv: NDArray[np.int16]  # (k, leads)
     flags: NDArray[np.uint8]  # (k,) SampleFlag
+    exact: bool = True  # a jump of the index before it was counted, and not measured by a clock
+
+    @classmethod
+    def empty(cls, index: int, leads: int) -> Chunk:
+        """Nothing came; the next sample has this index."""
+        return cls(index, np.empty((0, leads), np.int16), np.empty(0, np.uint8))
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a source says of itself: its line is gone, or back."""
+
+    index: int  # of the next sample
+    text: str
 
 
 def record_chunks(manifest: Manifest, path: Path, *, lead: str | None = None, raw_uv: bool = False) -> Iterator[Chunk]:

@@ -40,6 +40,7 @@ class Stream:
     def __init__(self, manifest: Manifest, backend: Backend) -> None:
         """Args: manifest, of the bundle that the backend runs; backend, int8 in and out."""
         self._manifest, self._backend = manifest, backend
+        self.leads = manifest.leads
         self._p = Prepare.from_manifest(manifest.prepare)
         self.restart(0)
 
@@ -64,6 +65,8 @@ class Stream:
         Returns:
             the verdicts that fell due, in order.
         """
+        if not len(samples_uv):
+            return []
         self._states = np.concatenate((self._states, self._states_of(samples_uv, flags)))
         self.index += len(samples_uv)
         columns = [

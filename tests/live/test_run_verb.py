@@ -66,7 +66,7 @@ def test_a_gap_is_marked_and_never_bridged(bundle: Bundle) -> None:
     chunks = [Chunk(0, samples[:1800], marks[:1800]), Chunk(2000, samples[2000:], marks[2000:])]
     account = Account()
     stream = Stream(bundle.manifest, NumpyBackend(bundle.model))
-    events = [event for _, found in run(chunks, stream, account) for event in found]
+    events = [event for moment in run(chunks, stream, account) for event in moment.events]
     assert [event for event in events if isinstance(event, Gap)] == [Gap(1800, 200)]
     verdicts = [event for event in events if isinstance(event, Verdict)]
     assert all(verdict.last_index < 1800 or verdict.first_index >= 2000 for verdict in verdicts)
