@@ -8,6 +8,7 @@ from __future__ import annotations
 from ecg_edge.device.frame import MAX_ENCODED, Frame, encode_frame
 
 STREAM, WINDOW, SPARSE = 9, 0, 10  # START: the second model's stream, the first's window, the third's stream
+OWN, OWN_OF_ONE_LEAD, OWN_SKIPPING, NO_MODE = 17, 16, 161, 248  # START: the board's own samples, and what is refused
 LAST_RESULT = 0x70  # an index: the newest RESULT's
 TWICE, OTHER_LENGTH, OTHER_VERSION, OTHER_BOOT, BY_BYTES = 0xFB, 0xFE, 0xFD, 0xFC, 0x48  # what is odd about a frame
 GARBAGE, LIVE, CLOCK, CLOCK_STEP, RESET = 210, 220, 240, 243, 251  # what a step is; below 200: a frame
@@ -43,10 +44,10 @@ def poll(*index: int) -> bytes:
 HELLO, SELFTEST, STATS = frame(1), frame(10), frame(11)
 
 
-def live(seed: int, count: int) -> bytes:
+def live(seed: int, count: int, flags: int = 0) -> bytes:
     """A step of samples of the board's own: two leads and flags each; at most 23."""
     values = ((seed * 37 + 11 * k) % 120 for k in range(count))
-    return bytes((LIVE, 48 + count)) + b"".join(bytes((value, value ^ 1, 0)) for value in values)
+    return bytes((LIVE, 48 + count)) + b"".join(bytes((value, value ^ 1, flags)) for value in values)
 
 
 def garbage(*values: int, by_bytes: bool = False) -> bytes:
@@ -99,7 +100,37 @@ def asked_in_trouble() -> dict[str, list[bytes]]:
     stuffed = garbage(1, 1, 1, 20, *[7] * 19, 0, *[9] * 30)
     noisy = [garbage(*range(1, 21)), HELLO, garbage(*range(60, 122), by_bytes=True), garbage(*[5] * 63), HELLO, stuffed]
     own, lost = [live(seed, 23) for seed in range(4)], bytes((LIVE, 40))
+    marked = [live(seed, 5, flags) for seed, flags in enumerate((0, 2, 2, 4, 1, 5, 0))]
     return {
+        "forward": [
+            start(OWN),
+            bytes((LIVE, 1)),
+            *own[:1],
+            start(OWN, 9),
+            *own,
+            poll(0),
+            lost,
+            *marked,
+            lost,
+            lost,
+            STATS,
+        ],
+        "forward_ends": [
+            *(bytes((LIVE, 1)), start(OWN), own[0], start(OWN_OF_ONE_LEAD, 3), *own, start(OWN_SKIPPING, 0, 5), own[1]),
+            *(
+                start(NO_MODE),
+                own[2],
+                noise(4),
+                end(),
+                SELFTEST,
+                own[0],
+                start(OWN),
+                own[3],
+                start(STREAM),
+                noise(90),
+                STATS,
+            ),
+        ],
         "live": [bytes((LIVE, 1)), *own, lost, live(9, 12), *own, STATS, start(STREAM), lost],
         "live_twice": [bytes((LIVE, 1)), *own, lost, bytes((LIVE, 5)), *own, STATS],
         "live_engine": [bytes((LIVE, 1)), live(0, 23), fails, live(1, 23), STATS],

@@ -249,7 +249,7 @@ class FakeDevice:
             return self._error(ErrorCode.SELFTEST_FAILED, frame, failed)
         if start.model >= len(self.models):
             return self._error(ErrorCode.BAD_MODEL, frame, len(self.models))
-        if start.mode not in set(Mode) or (start.mode == Mode.WINDOW and start.skip):
+        if start.mode not in (Mode.WINDOW, Mode.STREAM) or (start.mode == Mode.WINDOW and start.skip):
             return self._error(ErrorCode.BAD_MODE, frame, start.mode)
         self._run = _Run(self.models[start.model], start)
         first = start.first_index

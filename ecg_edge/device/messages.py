@@ -26,6 +26,7 @@ class Mode(IntEnum):
 
     WINDOW = 0
     STREAM = 1
+    OWN = 2  # the samples of the board itself, as they are
 
 
 class ErrorCode(IntEnum):

@@ -111,7 +111,8 @@ static void check_answers(void)
         if (!valid) {
             continue;
         }
-        require(n < page_answers.count && got.version == 1u && got.flags == 0u && got.boot == boot && got.seq == seq_in);
+        require(n < page_answers.count && got.version == 1u && got.boot == boot && got.seq == seq_in);
+        require(got.flags == page_answers.frames[n].flags);
         check_payload(&got, ecg_frame_payload(&host_in), &page_answers.frames[n]);
         seq_in++;
         n++;
@@ -239,7 +240,7 @@ static size_t draw_payload(uint8_t type, uint8_t *p)
     case ECG_TYPE_START: {
         const uint8_t which = draw();
         p[0] = which % (IMAGE_MODELS + 1u);
-        p[1] = which / 8u % 3u;
+        p[1] = which >= 248u ? 3u : which / 8u % 3u;
         p[2] = p[3] = 0u;
         uint8_t *const skip = ecg_put_u32(p + 4, draw_index());         // one draw a line: C leaves the order within one open
         (void)ecg_put_u32(skip, which >= 128u ? draw() % 64u : 0u);
@@ -284,12 +285,12 @@ static void sample_live(void)
     }
     const uint8_t flags = draw() & 7u;
     bool due = true;
-    if (page_is_live()) {
+    if (page_samples_itself()) {
         tick();
     }
     const ecg_status_t wanted = page_sample(uv, flags);
     require(ecg_edge_sample(&edge, uv, flags, &due) == wanted);
-    require(due == (wanted == ECG_OK && page_answers.count != 0u));
+    require(due == (wanted == ECG_OK && page_result_due()));
     require(!due || ecg_edge_result(&edge)->last_index == page_last_result);
     check_answers();
 }

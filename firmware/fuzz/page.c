@@ -14,10 +14,13 @@ uint32_t page_last_result;
 uint32_t page_expected;
 uint8_t page_leads = 1u;
 
-static enum { NOTHING_RUNS, RUNS, HAS_ENDED, IS_LIVE } state;
+static enum { NOTHING_RUNS, RUNS, HAS_ENDED, IS_LIVE, FORWARDS } state;
 static uint16_t own_boot;
 static uint8_t model;
-static bool isolated, gap_owed;
+static bool isolated, gap_owed, was_live;
+static int16_t waiting[24];             // own samples, up to page_expected
+static size_t waiting_count;
+static uint8_t waiting_flags;
 static uint32_t first;
 static page_frame_t kept[KEPT];         // RESULTs, the oldest first
 static size_t kept_count, given_by_end;
@@ -126,6 +129,7 @@ static void begin(uint8_t m, bool window_mode, uint32_t from, uint32_t skip)
     first = from;
     page_expected = from;
     gap_owed = false;
+    waiting_count = 0u;
     straight_begin(m, from, skip);
 }
 
@@ -147,11 +151,11 @@ static void on_start(const ecg_frame_t *f, const uint8_t *p)
         error(ECG_ERROR_SELFTEST_FAILED, f, page_failed);
     } else if (p[0] >= IMAGE_MODELS) {
         error(ECG_ERROR_BAD_MODEL, f, IMAGE_MODELS);
-    } else if (p[1] > 1u || (p[1] == 0u && ecg_get_u32(p + 8) != 0u)) {
+    } else if (p[1] > 2u || (p[1] != 1u && ecg_get_u32(p + 8) != 0u) || (p[1] == 2u && !was_live)) {
         error(ECG_ERROR_BAD_MODE, f, p[1]);
     } else {
         begin(p[0], p[1] == 0u, ecg_get_u32(p + 4), ecg_get_u32(p + 8));
-        state = RUNS;
+        state = p[1] == 2u ? FORWARDS : RUNS;
         credit();
     }
 }
@@ -343,6 +347,7 @@ void page_boot(uint16_t boot, uint8_t trouble)
     trouble_of_board = trouble;
     own_boot = boot != 0u ? boot : 1u;
     state = NOTHING_RUNS;
+    was_live = false;
     kept_count = 0u;
     page_last_result = 0u;
     page_expected = 0u;
@@ -394,19 +399,68 @@ ecg_status_t page_live(uint8_t m)
     }
     begin(m, false, 0u, 0u);
     state = IS_LIVE;
+    was_live = true;
     return ECG_OK;
 }
 
-bool page_is_live(void)
+bool page_samples_itself(void)
 {
-    return state == IS_LIVE;
+    return state == IS_LIVE || state == FORWARDS;
+}
+
+bool page_result_due(void)
+{
+    bool due = false;
+    for (size_t i = 0; i < page_answers.count; i++) {
+        due = due || page_answers.frames[i].type == ECG_TYPE_RESULT;
+    }
+    return due;
+}
+
+static void flush_waiting(void)
+{
+    if (waiting_count == 0u) {
+        return;
+    }
+    uint8_t *const p = answer(ECG_TYPE_SAMPLES, (uint16_t)(4u + 2u * waiting_count));
+    page_answers.frames[page_answers.count - 1u].flags = waiting_flags;
+    put(p, page_expected - (uint32_t)(waiting_count / page_leads));
+    for (size_t i = 0; i < waiting_count; i++) {
+        p[4u + 2u * i] = (uint8_t)(uint16_t)waiting[i];
+        p[5u + 2u * i] = (uint8_t)((uint16_t)waiting[i] >> 8);
+    }
+    waiting_count = 0u;
+}
+
+// A frame ends where the flags change, before a gap, and when no other sample has room.
+static void forward(const int16_t *sample_uv, uint8_t flags)
+{
+    if (waiting_count != 0u && (flags & 6u) != (waiting_flags & 6u)) {
+        flush_waiting();
+    }
+    if (waiting_count != 0u && (flags & 1u) != 0u) {
+        flush_waiting();
+    }
+    waiting_flags = waiting_count == 0u ? flags : waiting_flags;
+    for (uint32_t l = 0; l < page_leads; l++) {
+        waiting[waiting_count++] = sample_uv[l];
+    }
+    page_expected++;
+    if (24u - waiting_count < page_leads) {
+        flush_waiting();
+    }
 }
 
 ecg_status_t page_sample(const int16_t *sample_uv, uint8_t flags)
 {
     bool due = false;
-    if (state != IS_LIVE) {
+    if (!page_samples_itself()) {
         return ECG_STATUS_NOT_STARTED;
+    }
+    if (state == FORWARDS) {
+        forward(sample_uv, gap_owed ? flags | 1u : flags);
+        gap_owed = false;
+        return ECG_OK;
     }
     const ecg_status_t status = straight_push(sample_uv, gap_owed ? flags | 1u : flags, &last, &due);
     gap_owed = false;
@@ -417,9 +471,13 @@ ecg_status_t page_sample(const int16_t *sample_uv, uint8_t flags)
 
 void page_lost(uint32_t n)
 {
-    if (state == IS_LIVE && n != 0u) {
+    if (page_samples_itself() && n != 0u) {
         page_counts.overruns += n;
         gap_owed = true;
+        if (state == FORWARDS) {
+            flush_waiting();
+            page_expected += n;
+        }
         error(ECG_ERROR_OVERRUN, NULL, n);
     }
 }

@@ -18,7 +18,7 @@
 
 // An answer: its type and payload; that of STATS is the caller's to fill in.
 typedef struct {
-    uint8_t type;
+    uint8_t type, flags;
     uint16_t length;
     uint8_t payload[ECG_FRAME_PAYLOAD_MAX];
 } page_frame_t;
@@ -43,7 +43,8 @@ extern uint32_t page_last_result;       // its last_index; the newest that is ke
 void page_boot(uint16_t boot, uint8_t trouble);
 void page_frame(const ecg_frame_t *frame, const uint8_t *payload);
 ecg_status_t page_live(uint8_t model);
-bool page_is_live(void);
+bool page_samples_itself(void);       // now: LIVE or forwarding
+bool page_result_due(void);             // a RESULT is among the answers
 ecg_status_t page_sample(const int16_t *sample_uv, uint8_t flags);
 void page_lost(uint32_t n);
 void page_log(uint8_t level, const char *text);

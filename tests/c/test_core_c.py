@@ -7,11 +7,12 @@ import ctypes
 import numpy as np
 import pytest
 from core_bench import BOOT, Core, credit, error, kinds, results, signal, verdicts
+from numpy.typing import NDArray
 from toy import CLASSES, PREPARE, TOYS, expected_verdicts
 
 from ecg_edge import __version__
-from ecg_edge.device.frame import FrameType
-from ecg_edge.device.messages import Credit, ErrorCode, Hello, Mode, SelfTest
+from ecg_edge.device.frame import Frame, FrameType
+from ecg_edge.device.messages import NO_INDEX, Credit, ErrorCode, Hello, Mode, Samples, SelfTest
 from ecg_edge.signal.prepare import State
 
 STREAM, KEPT, _ = TOYS
@@ -251,6 +252,58 @@ def test_lost_live_samples_are_counted_reported_and_make_the_next_windows_abstai
         frames += core.taken()
     assert {r.state for r in results(frames)} == {State.GAP}
     assert core.stats().overruns == 12
+
+
+def push(core: Core, samples: NDArray[np.int16], flags: int = 0) -> list[Frame]:
+    """Samples of the board's own, (n, leads) -> what it sends."""
+    for sample in samples:
+        row = np.ascontiguousarray(sample)
+        assert core.library.ecg_edge_sample(core.library.harness_edge(), row.ctypes.data, flags, None) == 0
+    return core.taken()
+
+
+def own(frames: list[Frame]) -> list[tuple[int, int, list[int]]]:
+    """(index, flags, values) of each SAMPLES."""
+    assert {f.type for f in frames} <= {FrameType.SAMPLES}
+    found = ((Samples.unpack(f.payload), f.flags) for f in frames)
+    return [(samples.index, flags, samples.values.tolist()) for samples, flags in found]
+
+
+def test_a_live_board_sends_its_own_samples_where_the_host_asks_for_them(core: Core) -> None:
+    samples = signal(30, 2)
+    assert error(core.start(1, Mode.OWN)) == (ErrorCode.BAD_MODE, 2)  # it has none
+    core.library.ecg_edge_live(core.library.harness_edge(), 1)
+    assert error(core.start(1, Mode.OWN, skip=1)) == (ErrorCode.BAD_MODE, 2)
+    assert credit(core.start(1, Mode.OWN, first=0xFFFFFFFC)) == Credit(0xFFFFFFFC, 0)
+    found = own(push(core, samples))
+    assert (
+        found
+        == [
+            (0xFFFFFFFC, 0, samples[:12].reshape(-1).tolist()),  # 24 numbers a frame
+            (8, 0, samples[12:24].reshape(-1).tolist()),
+        ]
+    )
+    assert credit(core.poll(NO_INDEX)).next_index == 26
+    assert credit(core.start(1, Mode.OWN, first=500)).next_index == 500  # anew: what waited is gone
+    assert [index for index, _, _ in own(push(core, samples[:12]))] == [500]
+    core.start(1, Mode.STREAM)
+    assert core.library.ecg_edge_sample(core.library.harness_edge(), samples.ctypes.data, 0, None) == -6
+
+
+def test_flags_and_losses_of_its_own_samples_part_frames(core: Core) -> None:
+    samples = signal(60, 2)
+    core.library.ecg_edge_live(core.library.harness_edge(), 1)
+    core.start(1, Mode.OWN)
+    assert [(at, flags) for at, flags, _ in own(push(core, samples[:5]) + push(core, samples[5:18], 2))] == [
+        (0, 0),
+        (5, 2),
+    ]
+    core.library.ecg_edge_lost(core.library.harness_edge(), 100)
+    before, *reported = core.taken()
+    assert own([before]) == [(17, 2, samples[17:18].reshape(-1).tolist())]
+    assert error(reported) == (ErrorCode.OVERRUN, 100)
+    assert own(push(core, samples[18:30])) == [(118, 1, samples[18:30].reshape(-1).tolist())]
+    assert core.stats().overruns == 100
 
 
 def test_logs_are_frames_and_are_cut_to_one(core: Core) -> None:

@@ -20,14 +20,19 @@ static uint8_t *payload_of(ecg_edge_t *e)
     return e->wire + ECG_FRAME_PAYLOAD_AT;
 }
 
-static void send(ecg_edge_t *e, uint8_t type, size_t length)
+static void send_flagged(ecg_edge_t *e, uint8_t type, uint8_t flags, size_t length)
 {
-    const ecg_frame_t frame = {ECG_FRAME_VERSION, type, 0u, e->boot, e->seq, (uint16_t)length};
+    const ecg_frame_t frame = {ECG_FRAME_VERSION, type, flags, e->boot, e->seq, (uint16_t)length};
     const size_t n = ecg_frame_encode(&frame, e->wire);
     e->seq++;
     e->frames_out++;
     e->bytes_out += (uint32_t)n;
     e->config->write(e->config->ctx, e->wire, n);
+}
+
+static void send(ecg_edge_t *e, uint8_t type, size_t length)
+{
+    send_flagged(e, type, 0u, length);
 }
 
 void ecg_answer_error(ecg_edge_t *e, uint8_t code, const ecg_frame_t *cause, uint32_t detail)
@@ -80,6 +85,19 @@ void ecg_answer_result(ecg_edge_t *e, const ecg_kept_result_t *kept)
     at = ecg_put_u32(at, r->inference_us);
     memcpy(at, r->scores, r->classes);
     send(e, ECG_TYPE_RESULT, RESULT_HEADER + (size_t)r->classes);
+}
+
+void ecg_answer_own(ecg_edge_t *e)
+{
+    if (e->own_count == 0u) {
+        return;
+    }
+    uint8_t *at = ecg_put_u32(payload_of(e), e->expected - (uint32_t)e->own_count / e->stream.model->leads);
+    for (uint8_t i = 0; i < e->own_count; i++) {
+        at = ecg_put_u16(at, (uint16_t)e->own_uv[i]);
+    }
+    send_flagged(e, ECG_TYPE_SAMPLES, e->own_flags, (size_t)(at - payload_of(e)));
+    e->own_count = 0u;
 }
 
 static uint8_t *put_float(uint8_t *at, float value)

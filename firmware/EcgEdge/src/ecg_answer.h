@@ -6,6 +6,7 @@
 
 #define ECG_MODE_WINDOW 0u
 #define ECG_MODE_STREAM 1u
+#define ECG_MODE_OWN 2u
 
 // One HELLO a model.
 void ecg_answer_hello(ecg_edge_t *e);
@@ -13,6 +14,9 @@ void ecg_answer_hello(ecg_edge_t *e);
 void ecg_answer_credit(ecg_edge_t *e);
 void ecg_answer_result(ecg_edge_t *e, const ecg_kept_result_t *kept);
 void ecg_answer_stats(ecg_edge_t *e);
+
+// The board's own samples that wait, if any: those before `expected`.
+void ecg_answer_own(ecg_edge_t *e);
 
 // cause is the frame that it answers, or NULL.
 void ecg_answer_error(ecg_edge_t *e, uint8_t code, const ecg_frame_t *cause, uint32_t detail);

@@ -9,10 +9,11 @@
 //     +------+      engine fails,       START
 //        |          SELFTEST (from any state)
 //        |
-//        +-- ecg_edge_live() --> LIVE: the board's own samples; START ends it
+//        +-- ecg_edge_live() --> LIVE: verdicts of the board's own samples; START ends it
+//                                FORWARDING: those samples themselves, after a START of mode own on a board that was LIVE
 //
 // RUNNING takes the samples from `expected` on: those before it are duplicates, those after it a gap, refused with
-// `expected`, so that a host whose frame was lost knows where to go on. IDLE and LIVE answer samples by not_started.
+// `expected`, so that a host whose frame was lost knows where to go on. The others answer samples by not_started.
 #include "ecg_edge.h"
 
 #include <string.h>
@@ -29,6 +30,8 @@
 #define HALF_RANGE UINT32_C(0x80000000)     // indices compare modulo 2^32: that far ahead is behind
 
 ECG_STATIC_ASSERT(SAMPLES_HEADER + 2 * ECG_STREAM_MAX_LEADS <= ECG_FRAME_PAYLOAD_MAX, a_sample_fits_a_frame);
+ECG_STATIC_ASSERT(ECG_STREAM_MAX_LEADS <= ECG_EDGE_OWN_VALUES, a_sample_of_its_own_fits);
+ECG_STATIC_ASSERT(SAMPLES_HEADER + 2 * ECG_EDGE_OWN_VALUES <= ECG_FRAME_PAYLOAD_MAX, own_samples_fit_a_frame);
 
 // ---- self-test -----------------------------------------------------------------------------------------------------
 
@@ -130,8 +133,9 @@ static void start(ecg_edge_t *e, uint8_t m, uint8_t mode, uint32_t first_index, 
     forget_from(e, first_index);
     e->model = m;
     e->mode = mode;
-    e->state = ECG_EDGE_RUNNING;
+    e->state = mode == ECG_MODE_OWN ? ECG_EDGE_FORWARDING : ECG_EDGE_RUNNING;
     e->gap_owed = false;
+    e->own_count = 0u;
     e->first_index = first_index;
     e->expected = first_index;
     e->end_results = 0u;
@@ -146,7 +150,7 @@ static void on_start(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *pay
         ecg_answer_error(e, ECG_ERROR_SELFTEST_FAILED, frame, e->selftest.failed);
     } else if (m >= e->config->model_count) {
         ecg_answer_error(e, ECG_ERROR_BAD_MODEL, frame, e->config->model_count);
-    } else if (mode > ECG_MODE_STREAM || (mode == ECG_MODE_WINDOW && skip != 0u)) {
+    } else if (mode > ECG_MODE_OWN || (mode != ECG_MODE_STREAM && skip != 0u) || (mode == ECG_MODE_OWN && !e->samples_itself)) {
         ecg_answer_error(e, ECG_ERROR_BAD_MODE, frame, mode);
     } else {
         start(e, m, mode, ecg_get_u32(payload + 4), skip);
@@ -416,7 +420,31 @@ ecg_status_t ecg_edge_live(ecg_edge_t *e, uint8_t model)
     }
     start(e, model, ECG_MODE_STREAM, 0u, 0u);
     e->state = ECG_EDGE_LIVE;
+    e->samples_itself = true;
     return ECG_OK;
+}
+
+// The flags of a frame hold for all its samples, but for the gap, which lies before the first.
+static void forward(ecg_edge_t *e, const int16_t *sample_uv, uint8_t flags)
+{
+    const uint8_t leads = e->stream.model->leads;
+    if (flags != (e->own_flags & (uint8_t)~(unsigned)ECG_SAMPLE_GAP)) {
+        ecg_answer_own(e);
+    }
+    if (e->own_count == 0u) {
+        e->own_flags = flags;
+    }
+    memcpy(e->own_uv + e->own_count, sample_uv, leads * sizeof *sample_uv);
+    e->own_count = (uint8_t)(e->own_count + leads);
+    e->expected++;
+    if (e->own_count + leads > ECG_EDGE_OWN_VALUES) {
+        ecg_answer_own(e);
+    }
+}
+
+static bool has_live_samples(const ecg_edge_t *e)
+{
+    return e->state == ECG_EDGE_LIVE || e->state == ECG_EDGE_FORWARDING;
 }
 
 ecg_status_t ecg_edge_sample(ecg_edge_t *e, const int16_t *sample_uv, uint8_t flags, bool *due)
@@ -425,12 +453,16 @@ ecg_status_t ecg_edge_sample(ecg_edge_t *e, const int16_t *sample_uv, uint8_t fl
     if (due != NULL) {
         *due = false;
     }
-    if (e->state != ECG_EDGE_LIVE) {
+    if (!has_live_samples(e)) {
         return ECG_STATUS_NOT_STARTED;
     }
     tick(e);
     const uint8_t all = (uint8_t)(e->gap_owed ? flags | ECG_SAMPLE_GAP : flags);
     e->gap_owed = false;
+    if (e->state == ECG_EDGE_FORWARDING) {
+        forward(e, sample_uv, all);
+        return ECG_OK;
+    }
     const ecg_status_t status = ecg_stream_push(&e->stream, sample_uv, all, &fell_due);
     e->expected++;
     if (after_step(e, NULL, status, fell_due) && due != NULL) {
@@ -441,11 +473,16 @@ ecg_status_t ecg_edge_sample(ecg_edge_t *e, const int16_t *sample_uv, uint8_t fl
 
 void ecg_edge_lost(ecg_edge_t *e, uint32_t n)
 {
-    if (e->config != NULL && e->state == ECG_EDGE_LIVE && n != 0u) {
-        e->overruns += n;
-        e->gap_owed = true;
-        ecg_answer_error(e, ECG_ERROR_OVERRUN, NULL, n);
+    if (e->config == NULL || !has_live_samples(e) || n == 0u) {
+        return;
     }
+    e->overruns += n;
+    e->gap_owed = true;
+    if (e->state == ECG_EDGE_FORWARDING) {
+        ecg_answer_own(e);
+        e->expected += n;               // lost to a model, but not to who counts: the host sees how many by the index
+    }
+    ecg_answer_error(e, ECG_ERROR_OVERRUN, NULL, n);
 }
 
 const ecg_result_t *ecg_edge_result(const ecg_edge_t *e)

@@ -31,6 +31,7 @@ extern "C" {
 
 #define ECG_EDGE_KEPT_RESULTS 4u    // that a host may ask for again
 #define ECG_EDGE_MAX_MODELS 8u      // of one image
+#define ECG_EDGE_OWN_VALUES 24u     // int16 of a frame of the board's own samples: 96 ms of one lead at 250 Hz
 
 // Engines, as ecg_config.h spells them too: macros, so that it can choose by #if.
 #define ECG_ENGINE_TFLM 1
@@ -51,7 +52,7 @@ enum {
 enum { ECG_LOG_DEBUG = 0, ECG_LOG_INFO = 1, ECG_LOG_WARNING = 2, ECG_LOG_ERROR = 3 };
 
 // What a core is doing.
-enum { ECG_EDGE_IDLE = 0, ECG_EDGE_RUNNING = 1, ECG_EDGE_ENDED = 2, ECG_EDGE_LIVE = 3 };
+enum { ECG_EDGE_IDLE = 0, ECG_EDGE_RUNNING = 1, ECG_EDGE_ENDED = 2, ECG_EDGE_LIVE = 3, ECG_EDGE_FORWARDING = 4 };
 
 // What the core is given. Kept by pointer.
 typedef struct {
@@ -99,6 +100,10 @@ typedef struct {
     uint8_t kept_at;                    // where the next result goes
     ecg_stream_t stream;
     ecg_kept_result_t kept[ECG_EDGE_KEPT_RESULTS];
+    // the board's own samples that wait for their frame, leads interleaved
+    bool samples_itself;                // ecg_edge_live() was called
+    uint8_t own_count, own_flags;       // values, not samples; flags of the first of them
+    int16_t own_uv[ECG_EDGE_OWN_VALUES];
     // counters and clock
     uint32_t frames_out, bytes_in, bytes_out, gaps, duplicates, overruns, results;
     uint32_t uptime_ms, then_us;
@@ -118,11 +123,12 @@ ecg_status_t ecg_edge_init(ecg_edge_t *e, const ecg_edge_config_t *config);
 // Takes bytes, (n), as they come from the link, in any split. Answers by config->write before it returns.
 void ecg_edge_receive(ecg_edge_t *e, const uint8_t *bytes, size_t n);
 
-// Begins a stream of the board's own samples, at index 0. A START of the host ends it.
+// Begins a stream of the board's own samples, at index 0. A START of the host ends it; one of mode own has the samples
+// themselves sent to the host from then on, and no verdicts.
 ecg_status_t ecg_edge_live(ecg_edge_t *e, uint8_t model);
 
 // Takes one sample of all leads, sample_uv, (leads), with its ECG_SAMPLE_ flags. A verdict goes out as RESULT, and is told
-// by *due where due is not NULL: ecg_edge_result(). ECG_STATUS_NOT_STARTED when no live stream runs.
+// by *due where due is not NULL: ecg_edge_result(). ECG_STATUS_NOT_STARTED when the host's samples run, or none.
 ecg_status_t ecg_edge_sample(ecg_edge_t *e, const int16_t *sample_uv, uint8_t flags, bool *due);
 
 // Tells that n live samples were lost before the next one: counted, reported to the host, and a gap in the next verdicts.

@@ -5,7 +5,7 @@
 // Battery power only while a person is connected. Research use; not a medical device.
 //
 // Verdicts, lost samples and lead-off go out as frames (PROTOCOL.md); the LED is on while the last verdict is a class other
-// than the model's first. A START from the host ends the live stream until the next reset.
+// than the model's first. A START from the host ends that; `ecg-edge run --device PORT` has the samples themselves sent instead.
 #include <ecg_arduino.h>
 
 static const int kSignalPin = A0;
