@@ -33,6 +33,7 @@ from ecg_edge.device.simavr import URL, require_url, start_simavr
 from ecg_edge.errors import DeviceError, DeviceTimeout, LinkError
 
 VIRTUAL = {"virtual:": "native", "virtual:native": "native", "virtual:tflm": "tflm"}
+SENSOR = "virtual:sensor"  # virtual:native that samples by itself, for `start_sensor`
 STARTED = ("virtual:native", "virtual:tflm", *EMULATED, URL)  # every board that this machine builds and starts
 START_TIMEOUT_S = 60.0  # Python and the wheel take seconds on a busy machine
 _C = ("-std=c99", "-O2", "-g", "-DECG_ENGINE=2")  # both engines' files are in every export; these compile the C one
@@ -183,6 +184,24 @@ def start_board(
     else:
         library = build_library(firmware, cache=cache)
         command = [sys.executable, "-m", "ecg_edge.runtime.tflm_board", str(library), _model_name(firmware)]
+    return _started(url, command)
+
+
+def start_sensor(firmware: Path, samples: Path, *, cache: Path | None = None) -> BoardLink:
+    """Build and start a virtual board that samples by itself.
+
+    Args:
+        firmware: the exported folder.
+        samples: what is at its electrodes, round and round: a file of int16, little-endian, uV, leads interleaved.
+        cache: where to keep builds; the user's cache folder by default.
+
+    Raises:
+        DeviceError: no compiler, no such folder or file, or it does not start.
+    """
+    return _started(SENSOR, [str(build_program(firmware, cache=cache)), "--samples", str(samples)])
+
+
+def _started(url: str, command: list[str]) -> BoardLink:
     errors = tempfile.TemporaryFile()  # noqa: SIM115 - the link owns it
     pipe = subprocess.PIPE
     environment = os.environ | _ENVIRONMENT

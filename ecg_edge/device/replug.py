@@ -65,7 +65,7 @@ class ReplugLink:
 
 
 def open_port(url: str, *, baud: int, wait_s: float) -> ReplugLink:
-    """A pyserial URL, opened again when it is gone; a USB port also where it comes back under another name.
+    """A pyserial URL, opened again when it is gone.
 
     Args:
         url: what `SerialLink` takes.
@@ -75,13 +75,23 @@ def open_port(url: str, *, baud: int, wait_s: float) -> ReplugLink:
     Raises:
         LinkError: it cannot be opened.
     """
+    return ReplugLink(port_opener(url, baud=baud), wait_s=wait_s)
+
+
+def port_opener(url: str, *, baud: int) -> Callable[[], Link]:
+    """What opens a pyserial URL, any number of times; a USB port also where it comes back under another name.
+
+    Args:
+        url: what `SerialLink` takes.
+        baud: bits a second.
+    """
     at_first = next((port for port in serial_ports() if port.device == url and port.serial_number), None)
 
     def open_link() -> Link:
         found = None if at_first is None else _same_port(at_first)
         return SerialLink(url if found is None else found.device, baud=baud)
 
-    return ReplugLink(open_link, wait_s=wait_s)
+    return open_link
 
 
 def _same_port(wanted: Port) -> Port | None:

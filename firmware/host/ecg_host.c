@@ -1,6 +1,7 @@
 #define _XOPEN_SOURCE 600       // pselect
 
 #include "ecg_host.h"
+#include "ecg_front_end.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 typedef struct {
     int fd;
     bool unheard;               // nobody reads: do not wait for them again
+    bool samples;               // by itself
     uint32_t arena_used;
 } board_t;
 
@@ -117,14 +119,23 @@ static void catch_signals(sigset_t *while_waiting)
     (void)sigdelset(while_waiting, SIGUSR1);
 }
 
+static ecg_status_t boot_with(uint16_t nonce)
+{
+    config.boot = nonce;
+    const ecg_status_t status = ecg_edge_init(&edge, &config);
+    if (board.samples) {
+        (void)ecg_edge_live(&edge, 0u);     // refused where the self-test failed, as the host is told
+    }
+    return status;
+}
+
 // A reset loses what is under way, as on a board.
-static ecg_status_t boot_anew(uint16_t boot)
+static void boot_anew(void)
 {
     uint8_t lost[READ_BYTES];
     while (read(board.fd, lost, sizeof lost) > 0) {
     }
-    config.boot = boot;
-    return ecg_edge_init(&edge, &config);
+    (void)boot_with(draw_boot(config.boot));
 }
 
 // Returns false at the end of the link.
@@ -141,7 +152,7 @@ static bool take_bytes(uint32_t *until_reset)
         *until_reset = resets ? 0u : *until_reset - (uint32_t)n;
     }
     if (resets) {
-        (void)boot_anew(draw_boot(config.boot));
+        boot_anew();
     }
     return true;
 }
@@ -164,16 +175,20 @@ static int serve(int watch_fd, uint32_t until_reset, const sigset_t *while_waiti
             FD_SET(watch_fd, &readable);
         }
         const int most = board.fd > watch_fd ? board.fd : watch_fd;
-        const int ready = pselect(most + 1, &readable, NULL, NULL, NULL, while_waiting);
+        const struct timespec step = {0, ECG_FRONT_END_STEP_US * 1000};
+        const int ready = pselect(most + 1, &readable, NULL, NULL, board.samples ? &step : NULL, while_waiting);
         if (ready < 0 && errno != EINTR) {
             return ECG_HOST_FAILED;
         }
         take_signals(while_waiting);
         if (reset_asked) {
             reset_asked = 0;
-            (void)boot_anew(draw_boot(config.boot));
+            boot_anew();
         }
-        if (ready < 0) {
+        if (board.samples) {
+            ecg_front_end_take(&edge);
+        }
+        if (ready <= 0) {
             continue;
         }
         char ignored[64];
@@ -211,8 +226,11 @@ int ecg_host_run(int fd, const ecg_image_model_t *models, uint8_t count, const e
     config.board = options->board != NULL ? options->board : "host";
     config.engine_version = options->engine_version;
     config.memory = options->memory;
-    config.boot = options->boot != 0u ? options->boot : draw_boot(0u);
-    const ecg_status_t status = ecg_edge_init(&edge, &config);
+    board.samples = options->samples != NULL;
+    if (board.samples && !ecg_front_end_open(options->samples, models[0].model->leads, models[0].model->fs_hz)) {
+        return ECG_HOST_NO_SAMPLES;
+    }
+    const ecg_status_t status = boot_with(options->boot != 0u ? options->boot : draw_boot(0u));
     if (status != ECG_OK && status != ECG_STATUS_SELFTEST_FAILED) {
         return ECG_HOST_BAD_IMAGE;
     }

@@ -21,6 +21,8 @@ typedef struct {
     uint16_t credit_samples;        // 0: ECG_HOST_CREDIT_SAMPLES
     uint32_t reset_after_bytes;     // reset once, after that many bytes came in; 0: never
     uint32_t arena_used;            // told in HELLO, of every model
+    const char *samples;            // a file of int16, little-endian, leads interleaved: the board samples it round and round,
+                                    // with its first model's rate, as a live board its electrodes; NULL: it has none
     int watch_fd;                   // run until this reaches its end, so that no board outlives its parent; -1: none
     ecg_memory_t memory;
 } ecg_host_options_t;
@@ -29,12 +31,12 @@ typedef struct {
 #define ECG_HOST_CREDIT_SAMPLES 1024u
 
 // Why a host board stopped.
-enum { ECG_HOST_STOPPED = 0, ECG_HOST_FAILED = 1, ECG_HOST_BAD_IMAGE = 2 };
+enum { ECG_HOST_STOPPED = 0, ECG_HOST_FAILED = 1, ECG_HOST_BAD_IMAGE = 2, ECG_HOST_NO_SAMPLES = 3 };
 
 // Runs the core over fd until SIGTERM, SIGINT or SIGHUP, or the end of options->watch_fd or of fd.
 // SIGUSR1 is the reset button: what was under way is lost, and the core boots anew with another nonce.
-// Takes those signals over while it runs. Returns ECG_HOST_STOPPED, ECG_HOST_FAILED, or ECG_HOST_BAD_IMAGE when the core
-// refuses models, (count), or memory. One at a time in a process.
+// Takes those signals over while it runs. Returns ECG_HOST_STOPPED, ECG_HOST_FAILED, ECG_HOST_BAD_IMAGE when the core
+// refuses models, (count), or memory, or ECG_HOST_NO_SAMPLES when options->samples holds none. One at a time in a process.
 int ecg_host_run(int fd, const ecg_image_model_t *models, uint8_t count, const ecg_host_options_t *options);
 
 // One window through an engine that lives elsewhere: window, (window, leads), to scores, (classes). 0 when it did.

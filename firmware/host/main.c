@@ -1,4 +1,4 @@
-// `ecg_host [--boot N] [--credit N] [--reset-after BYTES]`: the exported image as a process on a pty. See README.md.
+// `ecg_host [--boot N] [--credit N] [--reset-after BYTES] [--samples FILE]`: the exported image as a process on a pty. See README.md.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +35,9 @@ static int run_on_pty(const ecg_image_model_t *models, uint8_t count, const ecg_
     const int ended = ecg_host_run(fd, models, count, options);
     if (ended == ECG_HOST_BAD_IMAGE) {
         (void)fprintf(stderr, "ecg_host: the core refuses this image: a model or its memory is outside the limits\n");
+    }
+    if (ended == ECG_HOST_NO_SAMPLES) {
+        (void)fprintf(stderr, "ecg_host: %s holds no whole sample that can be read\n", options->samples);
     }
     (void)close(fd);
     return ended;
@@ -103,8 +106,10 @@ int main(int argc, char **argv)
             options.credit_samples = (uint16_t)number_after(argv, i, UINT16_MAX);
         } else if (strcmp(argv[i], "--reset-after") == 0) {
             options.reset_after_bytes = (uint32_t)number_after(argv, i, UINT32_MAX);
+        } else if (strcmp(argv[i], "--samples") == 0 && argv[i + 1] != NULL) {
+            options.samples = argv[i + 1];
         } else {
-            (void)fprintf(stderr, "usage: ecg_host [--boot N] [--credit N] [--reset-after BYTES]\n");
+            (void)fprintf(stderr, "usage: ecg_host [--boot N] [--credit N] [--reset-after BYTES] [--samples FILE]\n");
             return 2;
         }
     }
