@@ -21,12 +21,13 @@ SECONDS ?= 60
 HOST_PACKAGES := gcc libc6-dev
 ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
 RISCV_PACKAGES := gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
+PI_PACKAGES := qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES) gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev
 
-.PHONY: help venv model demo check test soak fuzz emu hil bench identity golden size lock clean
+.PHONY: help venv model demo check test pi-test soak fuzz emu hil bench identity golden size lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: .venv/.dev ## make .venv with everything that building and testing need
 
@@ -48,6 +49,10 @@ test: .venv/.dev ## everything that needs no hardware
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n auto -m "not hil"
+
+pi-test: .venv/.dev ## the run path on an emulated Raspberry Pi (Debian arm64, aarch64 wheels): minutes
+	@tools/system.sh $(HOST_PACKAGES) $(PI_PACKAGES)
+	$(BIN)/python tools/pi.py test
 
 soak: .venv/.dev ## the tests that draw at random, with many more draws (half an hour)
 	@tools/system.sh $(HOST_PACKAGES)
@@ -97,6 +102,7 @@ lock: .venv/.dev ## resolve requirements/*.lock again, hashed and without index 
 	$(INSTALL) uv
 	$(call compile,--universal,requirements/demo.lock,--extra report requirements/build.txt)
 	$(call compile,--python-platform x86_64-manylinux_2_28,requirements/dev.lock,--extra dev)
+	$(call compile,--python-platform aarch64-manylinux_2_36,requirements/pi.lock,--extra pi requirements/pi.txt)
 
 clean: ## remove what was built, .venv excepted
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,6 +20,9 @@ probe() {
         avr-libc) printf '#include <avr/io.h>\n' | avr-gcc -mmcu=atmega2560 -E - ;;
         arduino-core-avr) test -d /usr/share/arduino/hardware/arduino/avr/cores ;;
         libsimavr-dev) printf '#include <simavr/sim_avr.h>\n' | gcc -E - ;;
+        qemu-user-static) command -v qemu-aarch64-static ;;
+        gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc ;;
+        libc6-dev-arm64-cross) printf '#include <stdio.h>\n' | aarch64-linux-gnu-gcc -E - ;;
         libelf-dev) printf '#include <libelf.h>\n' | gcc -E - ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1

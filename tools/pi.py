@@ -1,0 +1,129 @@
+"""Run this project as a Raspberry Pi would: on an emulated one, held to answers that this machine computed.
+
+    python tools/pi.py test [--windows 1000]    all backends against the golden model, and the tests of the run path
+    python tools/pi.py run COMMAND ...          one command there, as in: run ecg-edge doctor
+
+The Pi is a folder, build/pi (tools/pi_root.py), made on first use. Emulated is not hardware: it proves bits and
+behaviour, and no time. `test` writes build/pi/report.json, and ends with 3 when an exact backend differs or a test
+fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pi_root import BUILD, MACHINES, REPOSITORY, Machine, make_pi, run
+
+from ecg_edge.bench.answers import expect
+from ecg_edge.bench.source import synthetic_source
+from ecg_edge.bench.subject import find_subject, inputs
+from ecg_edge.bundle import Bundle
+from ecg_edge.errors import EcgEdgeError
+from ecg_edge.files import write_json
+from ecg_edge.runtime.tflm import TflmBackend
+
+BUNDLE = "ecg5"
+OTHERS = tuple(REPOSITORY / "tests" / "golden" / "models" / f"{name}.tflite" for name in ("bench_a", "bench_b"))
+SEED, SNR_DB = 6, (12.0, 30.0)
+BACKENDS = REPOSITORY / "tools" / "pi_backends.py"
+TESTS = (
+    "tests/live",
+    "tests/golden/test_golden_runtimes.py",
+    "tests/unit/test_choose_backend.py",
+    "tests/unit/test_runtime_advice.py",
+    "tests/unit/test_prepare.py",
+)
+
+
+def write_golden(count: int) -> list[Path]:
+    """What TensorFlow Lite Micro answers here: to synthetic ECG, and of two more models to half noise, half ECG.
+
+    Returns:
+        a .npz a model: the model, (count, length, leads) windows, (count, classes) scores.
+    """
+    folder = BUILD / "golden"
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = Bundle.load(BUNDLE)
+    source = synthetic_source(bundle.manifest, count, seed=SEED, snr_db=SNR_DB, progress=lambda *_: None)
+    asked = {BUNDLE: (bundle.model, expect(source, bundle.manifest).columns)}
+    for subject in map(find_subject, OTHERS):
+        asked[subject.name] = subject.data, inputs(subject.graph, count, seed=SEED)[0]
+    for name, (model, windows) in asked.items():
+        scores = TflmBackend(model).run(windows)
+        np.savez(folder / f"{name}.npz", model=np.frombuffer(model, np.uint8), windows=windows, scores=scores)
+    return [folder / f"{name}.npz" for name in asked]
+
+
+def table(told: dict[str, Any]) -> str:
+    """A machine's backends, a line each."""
+    lines = [f"{told['machine']}, {told['libc']}, NumPy {told['numpy']}"]
+    for model, found in told["models"].items():
+        lines.append(f"  {model}, golden sha256 {found['golden_sha256'][:12]}")
+        for name, row in found["backends"].items():
+            if reason := row.get("missing") or row.get("failed"):
+                lines.append(f"    {name:<20}{reason}")
+                continue
+            furthest = max(map(int, row["lsb"]))
+            lines.append(
+                f"    {name:<20}{row['identical']:6,} of {row['windows']:,} identical, furthest {furthest:2} LSB, "
+                f"{row['flips']} verdicts flipped, {row['flips_beyond_margin']} of them clear ones"
+            )
+    return "\n".join(lines)
+
+
+def differing(told: dict[str, Any]) -> list[str]:
+    """Backends that had to be exact, and are not."""
+    return [
+        f"{told['machine']} {model} {name}"
+        for model, found in told["models"].items()
+        for name, row in found["backends"].items()
+        if row.get("exact") and row["identical"] < row["windows"]
+    ]
+
+
+def test(machine: Machine, windows: int) -> int:
+    """The whole of it; gives the exit status."""
+    make_pi(machine)
+    golden = write_golden(windows)
+    here = json.loads(run([sys.executable, BACKENDS, *golden]))
+    there = json.loads(run([machine.venv / "bin" / "python", BACKENDS, *golden], machine.environment()))
+    for told in (here, there):
+        print(table(told))
+    command = [str(machine.venv / "bin" / "python"), "-P", "-m", "pytest", "-q", *TESTS]
+    options = ["-o", f"cache_dir={machine.folder / 'pytest'}"]
+    status = subprocess.run([*command, *options], cwd=REPOSITORY, env=machine.environment(), check=False).returncode
+    wrong = [*differing(here), *differing(there)]
+    write_json(BUILD / "report.json", {"here": here, "there": there, "different": wrong, "tests": status})
+    for what in wrong:
+        print(f"differs from the golden answers: {what}")
+    return 3 if wrong or status else 0
+
+
+def main() -> int:
+    """Command line: the exit status."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--machine", choices=MACHINES, default="arm64")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    tested = verbs.add_parser("test")
+    tested.add_argument("--windows", type=int, default=1000)
+    verbs.add_parser("run").add_argument("command", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    machine = MACHINES[given.machine]
+    try:
+        if given.verb == "test":
+            return test(machine, given.windows)
+        make_pi(machine)
+        return subprocess.run(given.command, env=machine.environment(), check=False).returncode
+    except EcgEdgeError as error:
+        print(f"pi: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
