@@ -50,11 +50,16 @@ def read_csv(path: Path) -> tuple[int, dict[str, NDArray[np.float64]]]:
 
 def write_csv(path: Path, fs_hz: int, leads: Mapping[str, NDArray[np.int16]]) -> None:
     """Write a recording, whole or not at all: time in seconds, leads (n,) in uV."""
+    write_text(path, csv_text(fs_hz, leads))
+
+
+def csv_text(fs_hz: int, leads: Mapping[str, NDArray[np.int16]], *, first: int = 0) -> str:
+    """A recording as CSV: time in seconds, leads (n,) in uV; `first` is the index of the first sample."""
     columns = list(leads.values())
     rows = [",".join(["time_s", *(f"{name}_uv" for name in leads)])]
-    for index, values in enumerate(zip(*(column.tolist() for column in columns), strict=True)):
+    for index, values in enumerate(zip(*(column.tolist() for column in columns), strict=True), first):
         rows.append(",".join([f"{index / fs_hz:.6f}", *map(str, values)]))
-    write_text(path, "\n".join(rows) + "\n")
+    return "\n".join(rows) + "\n"
 
 
 def _units(path: Path, names: list[str]) -> NDArray[np.float64]:
