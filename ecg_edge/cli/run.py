@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ecg_edge.cli.output import note
 from ecg_edge.errors import EcgEdgeError
-
-if TYPE_CHECKING:
-    from ecg_edge.bundle import Manifest
-    from ecg_edge.live.source import Chunk, Notice
 
 MAX = "max"
 
@@ -27,7 +22,12 @@ def run(
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Synthetic ECG, without end.")] = False,
     seed: Annotated[int, typer.Option(help="Of the synthetic ECG.")] = 1,
     stdin: Annotated[bool, typer.Option("--stdin", help="A line a sample: microvolts, a number a lead.")] = False,
+    device: Annotated[
+        str | None, typer.Option(metavar="URL", help="A board that samples: /dev/ttyUSB0, COM3, virtual:sensor, ...")
+    ] = None,
+    baud: Annotated[int, typer.Option(help="Bits a second of --device.", min=300)] = 115200,
     speed: Annotated[str, typer.Option(metavar="N", help="Times real time, of a record or synthetic; or max.")] = "1",
+    seconds: Annotated[float | None, typer.Option(help="Stop after that much signal.", min=0.0)] = None,
     backend: Annotated[
         str, typer.Option(metavar="NAME", help="auto, native, numpy, litert, tflite-runtime, tflm.")
     ] = "auto",
@@ -36,6 +36,19 @@ def run(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON an event.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No lines but those of --json.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Record there: WFDB with annotations, events as JSON lines.")
+    ] = None,
+    rotate: Annotated[float, typer.Option(metavar="HOURS", help="Signal in one recording of --out.", min=0.01)] = 1.0,
+    web: Annotated[
+        str | None, typer.Option(metavar="[HOST:]PORT", help="A live web page; without HOST for this machine only.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ECG_EDGE_TOKEN", help="Of --web: what a browser must know; beyond this machine one is drawn."
+        ),
+    ] = None,
 ) -> None:
     """Classify a live signal: prepare, windows, verdicts, as on a board.
 
@@ -45,20 +58,27 @@ def run(
 
       ecg-edge run ecg5 --record mitdb/119
 
+      ecg-edge run --device /dev/ttyUSB0
+
       ecg-edge run --synthetic --speed 4
+
+      ecg-edge run --device /dev/ttyUSB0 --out recordings
+
+      ecg-edge run --synthetic --web 8765
 
       sampler | ecg-edge run --stdin --json > verdicts.jsonl
     """
-    if sum((record is not None, synthetic, stdin)) != 1:
-        raise EcgEdgeError("run: give one source: --record PATH, --synthetic or --stdin")
+    if sum((record is not None, synthetic, stdin, device is not None)) != 1:
+        raise EcgEdgeError("run: give one source: --device URL, --record PATH, --synthetic or --stdin")
+    times = None if speed == MAX else _factor(speed)
 
     # Heavy imports only now: `ecg-edge run --help` should not wait for them.
     from ecg_edge.bundle import Bundle
-    from ecg_edge.device.link import SystemClock
-    from ecg_edge.live import source
     from ecg_edge.live.lines import Lines
+    from ecg_edge.live.open import Wanted, open_source
     from ecg_edge.live.run import Account, Sink, drive
     from ecg_edge.live.run import run as run_stream
+    from ecg_edge.live.source import first_samples
     from ecg_edge.live.stop import Stop
     from ecg_edge.live.stream import Stream
     from ecg_edge.runtime.choose import choose_backend
@@ -69,21 +89,31 @@ def run(
     if not quiet:
         note(f"{m.name} {m.version} by {choice.backend.name}: {choice.why}")
 
-    def items(manifest: Manifest) -> Iterable[Chunk | Notice]:
-        if stdin:
-            return source.text_chunks(manifest, sys.stdin)
-        if record is not None:
-            found = source.record_chunks(manifest, record, lead=lead, raw_uv=raw_uv)
-        else:
-            found = source.synthetic_chunks(manifest, seed=seed)
-        return found if speed == MAX else source.paced(found, manifest.fs_hz, SystemClock(), speed=_factor(speed))
+    text = sys.stdin if stdin else None
+    wanted = Wanted(device, baud, record, lead, raw_uv, text, seed, times)
+    stop, account = Stop(), Account()
+    with stop.on_signals(), open_source(wanted, opened) as source:
+        sinks: list[Sink] = []
+        if json or not quiet:
+            sinks.append(Lines(m, typer.echo, as_json=json))
+        if web is not None:
+            from ecg_edge.live.web import WebPage
 
-    sinks: list[Sink] = []
-    if json or not quiet:
-        sinks.append(Lines(m, typer.echo, as_json=json))
-    account, stop = Account(), Stop()
-    with stop.on_signals():
-        drive(run_stream(stop.until(items(m)), Stream(m, choice.backend), account), sinks, account)
+            page = WebPage(m, web, token=token, source=source.name)
+            sinks.append(page)
+            note(f"live at {page.url}")
+        recorder = None
+        if out is not None:
+            from ecg_edge.live.recorder import Recorder
+
+            recorder = Recorder(
+                out, m, say=note, rotate_hours=rotate, source=source.name, realtime=stdin or times == 1.0
+            )
+            sinks.append(recorder)
+        items = source.items if seconds is None else first_samples(source.items, round(seconds * m.fs_hz))
+        drive(run_stream(stop.until(items), Stream(m, choice.backend), account), sinks, account)
+    if recorder is not None and recorder.lost:
+        raise EcgEdgeError(f"{recorder.lost / m.fs_hz:.1f} s of signal were received and not recorded in {out}")
 
 
 def _factor(speed: str) -> float:

@@ -96,9 +96,11 @@ class BoardSource:
     def _listen(self, at: _Position) -> Iterator[Chunk]:
         """Samples, until none come any more."""
         heard_s = self._clock.now_s()
-        while self._clock.now_s() - heard_s < SILENCE_S:
+        while True:
             block = self._sampler.next(HEARTBEAT_S)
             if block is None:
+                if self._clock.now_s() - heard_s > SILENCE_S:
+                    raise BoardResetError(f"no sample for {SILENCE_S:g} s: asking the board again")
                 yield self._heartbeat(at)
                 continue
             heard_s = self._clock.now_s()
@@ -108,7 +110,6 @@ class BoardSource:
             if index == before:  # a gap that the index tells needs no flag: nothing reaches over it
                 flags[0] |= block.flags & SampleFlag.GAP
             yield Chunk(index, block.samples_uv, flags, counted)
-        raise BoardResetError(f"no sample for {SILENCE_S:g} s: asking the board again")
 
     def _recover(self, at: _Position, *, lost: bool) -> Iterator[Chunk | Notice]:
         """Have the board send again. `lost`: the line is gone."""

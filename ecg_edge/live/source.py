@@ -59,7 +59,7 @@ def record_chunks(manifest: Manifest, path: Path, *, lead: str | None = None, ra
     """
     if manifest.leads != 1:
         raise BundleError(f"bundle {manifest.name} takes {manifest.leads} leads; a record gives one")
-    record = read_record(path, lead=lead, fs_hz=manifest.fs_hz, raw_uv=raw_uv)
+    record = read_record(path, lead=lead, fs_hz=manifest.fs_hz, raw_uv=raw_uv, annotator=None)
     flags = np.zeros(len(record.samples_uv), np.uint8)
     flags[record.clipped] = SampleFlag.CLIPPED
     return _cut(record.samples_uv[:, None], flags, 0, manifest)
@@ -103,6 +103,21 @@ def text_chunks(manifest: Manifest, lines: TextIO) -> Iterator[Chunk]:
         clipped = any(not _INT16.min <= value <= _INT16.max for value in values)
         samples = np.clip(np.array([values]), _INT16.min, _INT16.max).astype(np.int16)
         yield Chunk(at, samples, np.array([SampleFlag.CLIPPED if clipped else 0], np.uint8))
+
+
+def first_samples(items: Iterable[Chunk | Notice], samples: int) -> Iterator[Chunk | Notice]:
+    """What comes up to that many samples, those that were lost counted."""
+    for item in items:
+        if isinstance(item, Notice):
+            yield item
+            continue
+        room = max(0, samples - item.index)
+        if room > len(item.samples_uv):
+            yield item
+            continue
+        if room:
+            yield Chunk(item.index, item.samples_uv[:room], item.flags[:room], item.exact)
+        return
 
 
 def paced(chunks: Iterable[Chunk], fs_hz: int, clock: Clock, *, speed: float = 1.0) -> Iterator[Chunk]:

@@ -90,6 +90,8 @@ def declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.harness_edge.restype = library.harness_config.restype = ctypes.c_void_p
     library.ecg_edge_receive.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]
     library.ecg_edge_sample.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint8, ctypes.c_void_p]
+    library.harness_samples.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t]
+    library.harness_samples.restype = ctypes.c_size_t
     library.ecg_edge_live.argtypes = [ctypes.c_void_p, ctypes.c_uint8]
     library.ecg_edge_lost.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     library.ecg_edge_log.argtypes = [ctypes.c_void_p, ctypes.c_uint8, ctypes.c_char_p]

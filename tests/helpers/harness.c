@@ -100,6 +100,18 @@ int harness_boot(uint16_t boot)
     return (int)ecg_edge_init(&edge, &config);
 }
 
+// The board's own samples, (n, lead_count), up to the first that makes it say something. Returns how many that were.
+size_t harness_samples(const int16_t *samples_uv, size_t n, size_t lead_count);
+size_t harness_samples(const int16_t *samples_uv, size_t n, size_t lead_count)
+{
+    size_t i = 0u;
+    while (i < n && out_size == 0u) {
+        (void)ecg_edge_sample(&edge, samples_uv + i * lead_count, 0u, NULL);
+        i++;
+    }
+    return i;
+}
+
 ecg_edge_t *harness_edge(void);
 ecg_edge_t *harness_edge(void)
 {
