@@ -5,7 +5,7 @@ Everything that comes out of here is int16 uV at a known rate; whatever cannot b
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ecg_edge.errors import SignalError
 from ecg_edge.signal.csvfile import read_csv, write_csv
 from ecg_edge.signal.resample import check_rate, resample, resample_marks, to_int16
+from ecg_edge.signal.wfdbplain import RawLead, read_plain
 
 # WFDB codes of annotations that stand on a beat. Source: WFDB Applications Guide, appendix "Annotation codes".
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
@@ -73,7 +74,7 @@ def read_record(
     lead: str | None = None,
     fs_hz: int | None = None,
     raw_uv: bool = False,
-    annotator: str = "atr",
+    annotator: str | None = "atr",
 ) -> Record:
     """Read one lead of a WFDB record or a CSV file.
 
@@ -82,7 +83,7 @@ def read_record(
         lead: its name, in any case; without it MLII or II, and else the first.
         fs_hz: resample to this rate; None keeps the record's.
         raw_uv: take 1 LSB as 1 uV and ignore the header's gains, where they are wrong (LUDB) or missing (NSTDB).
-        annotator: suffix of the WFDB annotation file, read where it is there.
+        annotator: suffix of the WFDB annotation file, read where it is there; None: not wanted.
 
     Returns:
         the lead; annotations are moved to the new rate with it.
@@ -189,50 +190,64 @@ def _read_csv_lead(path: Path, lead: str | None) -> Record:
     return Record(path.stem, fs_hz, name, samples, np.flatnonzero(clipped))
 
 
-def _read_wfdb_lead(path: Path, lead: str | None, *, raw_uv: bool, annotator: str) -> Record:
+def _read_wfdb_lead(path: Path, lead: str | None, *, raw_uv: bool, annotator: str | None) -> Record:
     base = path.with_suffix("") if path.suffix.lower() in _WFDB_SUFFIXES else path
+
+    def choose(names: list[str]) -> int:
+        return _lead_index(str(base), names, lead)
+
+    raw = read_plain(base, choose) or _read_by_wfdb(base, choose, raw_uv=raw_uv)
+    fs_hz = check_rate(raw.fs_hz, str(base))
+    _check_complete(base, raw)
+    uv = raw.digital.astype(np.float64) if raw_uv else _to_uv(base, raw)
+    samples, saturated = to_int16(uv)
+    annotations = None if annotator is None else _read_annotations(base, annotator)
+    return Record(base.name, fs_hz, raw.lead, samples, np.flatnonzero(saturated | _at_rail(raw)), annotations)
+
+
+def _read_by_wfdb(base: Path, choose: Callable[[list[str]], int], *, raw_uv: bool) -> RawLead:
     with _readable_header(base) as readable:
         header = _wfdb("rdheader", base, str(readable))
-        index = _lead_index(str(base), header.sig_name or [], lead)
-        fs_hz = check_rate(header.fs, str(base))
+        index = choose(header.sig_name or [])
+        check_rate(header.fs, str(base))
         raw = _wfdb("rdrecord", base, str(readable), channels=[index], physical=False)
         if raw.d_signal is None or not len(raw.d_signal):
             raise SignalError(f"{base}: no samples")
         uncalibrated = not raw_uv and _gains(readable)[index : index + 1] == [0.0]
-    digital = raw.d_signal[:, 0]
     if uncalibrated:
         raise SignalError(f"{base}: the header gives lead {raw.sig_name[0]} no gain; raw units are the way to read it")
-    _check_complete(base, raw, digital)
-    uv = digital.astype(np.float64) if raw_uv else _to_uv(base, raw, digital)
-    samples, saturated = to_int16(uv)
-    annotations = _read_annotations(base, annotator)
-    return Record(base.name, fs_hz, raw.sig_name[0], samples, np.flatnonzero(saturated | _at_rail(raw)), annotations)
+    return RawLead(
+        raw.sig_name[0],
+        header.fs,
+        raw.d_signal[:, 0],
+        raw.fmt[0],
+        float(raw.adc_gain[0]),
+        float(raw.baseline[0]),
+        raw.units[0],
+        raw.adc_res[0] or 0,
+        raw.adc_zero[0] or 0,
+    )
 
 
-def _to_uv(base: Path, raw: Any, digital: NDArray[np.int64]) -> NDArray[np.float64]:
-    unit = raw.units[0]
-    if unit.lower() not in _UV_PER_UNIT:
-        raise SignalError(f"{base}: lead {raw.sig_name[0]} is in {unit!r}, not in V, mV or uV")
-    return (digital - float(raw.baseline[0])) * (_UV_PER_UNIT[unit.lower()] / float(raw.adc_gain[0]))
+def _to_uv(base: Path, raw: RawLead) -> NDArray[np.float64]:
+    if raw.unit.lower() not in _UV_PER_UNIT:
+        raise SignalError(f"{base}: lead {raw.lead} is in {raw.unit!r}, not in V, mV or uV")
+    return (raw.digital - raw.baseline) * (_UV_PER_UNIT[raw.unit.lower()] / raw.gain)
 
 
-def _check_complete(base: Path, raw: Any, digital: NDArray[np.int64]) -> None:
+def _check_complete(base: Path, raw: RawLead) -> None:
     """WFDB writes the lowest value of some formats where there is no sample."""
-    missing = np.flatnonzero(digital == -32768) if raw.fmt[0] in ("16", "61", "160") else _no_index()
+    missing = np.flatnonzero(raw.digital == -32768) if raw.format in ("16", "61", "160") else _no_index()
     if missing.size:
-        raise SignalError(
-            f"{base}: lead {raw.sig_name[0]} has {missing.size} missing samples, the first at {missing[0]}"
-        )
+        raise SignalError(f"{base}: lead {raw.lead} has {missing.size} missing samples, the first at {missing[0]}")
 
 
-def _at_rail(raw: Any) -> NDArray[np.bool_]:
+def _at_rail(raw: RawLead) -> NDArray[np.bool_]:
     """Samples at either end of the converter's range, where the header tells its resolution."""
-    digital: NDArray[np.int64] = raw.d_signal[:, 0]
-    bits, zero = raw.adc_res[0] or 0, raw.adc_zero[0] or 0
-    if bits == 0:
-        return np.zeros(digital.size, np.bool_)
-    half = 1 << (bits - 1)
-    return np.asarray((digital <= zero - half) | (digital >= zero + half - 1))
+    if raw.bits == 0:
+        return np.zeros(raw.digital.size, np.bool_)
+    half = 1 << (raw.bits - 1)
+    return np.asarray((raw.digital <= raw.zero - half) | (raw.digital >= raw.zero + half - 1))
 
 
 def _read_annotations(base: Path, annotator: str) -> Annotations | None:
@@ -263,8 +278,14 @@ def _lead_index(what: str, names: list[str], lead: str | None) -> int:
 
 def _wfdb(function: str, base: Path, *args: Any, **kwargs: Any) -> Any:
     """Call wfdb, whose parsers raise whatever they stumble on when a file is damaged."""
-    import wfdb
-
+    try:
+        import wfdb
+    except ModuleNotFoundError as error:
+        if function == "rdann":
+            raise
+        raise SignalError(
+            f"{base}: no plain record of format 16 or 212, or damaged; wfdb knows more: pip install 'ecg-edge[data]'"
+        ) from error
     try:
         return getattr(wfdb, function)(*args, **kwargs)
     except FileNotFoundError as error:
