@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mega_board import board_cache, start
 
@@ -18,6 +20,8 @@ from ecg_edge.device.frame import Frame, FrameReader, FrameType
 from ecg_edge.device.messages import Result
 from ecg_edge.device.simavr import build_runner
 from ecg_edge.errors import LinkError
+from ecg_edge.live.board import BoardSource
+from ecg_edge.live.source import Chunk, first_samples
 from ecg_edge.recipes.firmware import export
 
 pytestmark = pytest.mark.emulator
@@ -95,6 +99,22 @@ def test_the_live_sketch_keeps_up_with_its_timer_and_loses_no_sample(firmware: P
         assert samples / model.fs_hz < stats.uptime_ms / 1000 < samples / model.fs_hz + 10
     finally:
         link.close()
+
+
+def test_the_live_sketch_sends_its_samples_to_a_host_that_asks(firmware: Path, cache: Path) -> None:
+    model = Bundle.load("ecg5").manifest
+    image = build_sketch(firmware, sketch="LiveAD8232", cache=cache)
+    source = BoardSource(model, lambda: start(image, cache, "--seed", "1"))
+    try:
+        items = list(first_samples(source.items(), 3 * model.fs_hz))
+    finally:
+        source.close()
+    chunks = [item for item in items if isinstance(item, Chunk)]
+    assert chunks == items  # nothing went wrong on the way
+    assert all(after.index == before.index + len(before.samples_uv) for before, after in pairwise(chunks))
+    samples = np.concatenate([chunk.samples_uv for chunk in chunks])
+    assert samples.shape == (3 * model.fs_hz, 1)
+    assert len(np.unique(samples)) > 10  # what the converter read
 
 
 @pytest.mark.parametrize(
