@@ -23,7 +23,8 @@ def run(
     seed: Annotated[int, typer.Option(help="Of the synthetic ECG.")] = 1,
     stdin: Annotated[bool, typer.Option("--stdin", help="A line a sample: microvolts, a number a lead.")] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="URL", help="A board that samples: /dev/ttyUSB0, COM3, virtual:sensor, ...")
+        str | None,
+        typer.Option(metavar="URL", help="A board that samples: /dev/ttyUSB0, COM3, virtual:sensor; default: look."),
     ] = None,
     baud: Annotated[int, typer.Option(help="Bits a second of --device.", min=300)] = 115200,
     speed: Annotated[str, typer.Option(metavar="N", help="Times real time, of a record or synthetic; or max.")] = "1",
@@ -52,6 +53,8 @@ def run(
 ) -> None:
     """Classify a live signal: prepare, windows, verdicts, as on a board.
 
+    Without a source it looks for a board at the one USB port there is.
+
     Research use; not a medical device.
 
     Examples:
@@ -68,12 +71,14 @@ def run(
 
       sampler | ecg-edge run --stdin --json > verdicts.jsonl
     """
-    if sum((record is not None, synthetic, stdin, device is not None)) != 1:
+    if (sources := sum((record is not None, synthetic, stdin, device is not None))) > 1:
         raise EcgEdgeError("run: give one source: --device URL, --record PATH, --synthetic or --stdin")
     times = None if speed == MAX else _factor(speed)
 
     # Heavy imports only now: `ecg-edge run --help` should not wait for them.
     from ecg_edge.bundle import Bundle
+    from ecg_edge.device.link import serial_ports
+    from ecg_edge.device.ports import only_usb_port
     from ecg_edge.live.lines import Lines
     from ecg_edge.live.open import Wanted, open_source
     from ecg_edge.live.run import Account, Sink, drive
@@ -89,6 +94,8 @@ def run(
     if not quiet:
         note(f"{m.name} {m.version} by {choice.backend.name}: {choice.why}")
 
+    if not sources:
+        device = only_usb_port(serial_ports())
     text = sys.stdin if stdin else None
     wanted = Wanted(device, baud, record, lead, raw_uv, text, seed, times)
     stop, account = Stop(), Account()

@@ -45,6 +45,20 @@ def choose(ports: Sequence[Port], *, device: str | None, board: Board | None) ->
     return likely[0].device, board or _only_board(likely[0].device, ports)
 
 
+def only_usb_port(ports: Sequence[Port]) -> str:
+    """The one port that a USB device has made.
+
+    Raises:
+        DeviceError: there is none, or more than one; the line names what there is.
+    """
+    found = [port for port in ports if port.vid is not None]
+    if len(found) != 1:
+        there = ", ".join(describe(port) for port in found or ports) or "none"
+        problem = "several USB ports may be the board's" if found else "no USB port is there"
+        raise DeviceError(f"{problem}; name one by --device; ports here: {there}")
+    return found[0].device
+
+
 def _only_board(device: str, ports: Sequence[Port]) -> Board:
     found = [candidate for port in ports if port.device == device for candidate in boards_at(port)]
     if len(found) != 1:

@@ -85,7 +85,6 @@ def test_samples_come_no_sooner_than_they_were_taken(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("words", "stdin", "complaint"),
     [
-        ((), None, "give one source"),
         (("--stdin", "--synthetic"), "", "give one source"),
         (("--stdin",), "12\n1.5\n", "line 2 is '1.5', not whole microvolts"),
         (("--stdin",), "1,2\n", "line 1 has 2 numbers; the model takes 1 leads"),

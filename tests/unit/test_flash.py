@@ -20,7 +20,7 @@ from ecg_edge.device.fake import FakeDevice, FakeModel, fake_hello, mixing_score
 from ecg_edge.device.flash import Job, plan_flash, require_tool, tools_for
 from ecg_edge.device.link import Port
 from ecg_edge.device.messages import SelfTestState
-from ecg_edge.device.ports import choose, describe
+from ecg_edge.device.ports import choose, describe, only_usb_port
 from ecg_edge.errors import DeviceError
 from ecg_edge.recipes import flashing
 from ecg_edge.recipes.flashing import Order, Plan, check_board, make_plan
@@ -121,6 +121,26 @@ def test_an_unclear_port_is_refused_with_what_there_is(
 ) -> None:
     with pytest.raises(DeviceError, match=line):
         choose(ports, device=device, board=None if board is None else find_board(board))
+
+
+def test_the_one_usb_port_is_taken_whatever_is_behind_it() -> None:
+    assert only_usb_port([PLAIN, STRANGE]) == "/dev/ttyACM9"
+
+
+@pytest.mark.parametrize(
+    ("ports", "problem"),
+    [
+        ([PLAIN], "no USB port is there; name one by --device; ports here: /dev/ttyS0"),
+        ([], "no USB port is there; name one by --device; ports here: none"),
+        (
+            [PICO, STRANGE, PLAIN],
+            r"several USB ports may be the board's; .*: /dev/ttyACM0 \(2E8A:000A, pico\), /dev/tty",
+        ),
+    ],
+)
+def test_which_usb_port_is_meant_must_be_clear(ports: list[Port], problem: str) -> None:
+    with pytest.raises(DeviceError, match=problem):
+        only_usb_port(ports)
 
 
 def test_a_port_without_usb_ids_is_just_its_name() -> None:
