@@ -61,7 +61,7 @@ class Page(Protocol):
         """What a client is told first."""
 
     def since(self, index: int, serial: int) -> tuple[dict[str, Any], int, int]:
-        """What is new from a sample and an event on -> (update, next sample, next event)."""
+        """What is new from a sample (-1: all is) and an event on -> (update, next sample, next event)."""
 
     def download(self, serial: int, part: str) -> tuple[str, str] | None:
         """The ECG of an event -> (file name, CSV), or None where there is none."""
@@ -71,6 +71,7 @@ class Server(ThreadingHTTPServer):
     """Serves a page from its making until `close`, a thread a connection."""
 
     daemon_threads = True
+    request_queue_size = CONNECTIONS
 
     def __init__(self, family: socket.AddressFamily, sockaddr: Any, page: Page, *, token: str | None) -> None:
         """Args: family and sockaddr, where to listen; page, what to serve; token, what a client must know.
@@ -125,6 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
     error_message_format, error_content_type = "%(code)d %(message)s\n", "text/plain; charset=utf-8"
+
+    command = requestline = ""  # for an answer before there is a request
+    request_version = protocol_version
 
     def setup(self) -> None:
         super().setup()
@@ -229,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _updates(self, page: Page) -> None:
         self._say(page.hello(), "hello")
-        index = serial = 0
+        index, serial = -1, 0
         said_s = -HEARTBEAT_S
         while True:
             update, next_index, next_serial = page.since(index, serial)

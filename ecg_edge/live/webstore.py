@@ -120,7 +120,7 @@ class Store:
         self.ended.set()
 
     def since(self, index: int, serial: int) -> Update:
-        """What came from a sample and from an event on; of samples, no more than the last `SHOWN_S`."""
+        """What came from a sample (-1: none was told yet) and an event on; of samples, the last `SHOWN_S` at most."""
         ended = self.ended.is_set()  # asked first: what is told as the last must be the last
         with self._lock:
             start = max(index, self._end - SHOWN_S * self.manifest.fs_hz)
@@ -129,7 +129,7 @@ class Store:
                 now_s=now_s,
                 idle_s=now_s - self._came_s,
                 end=self._end,
-                skipped=sum(len(run) for _, run in self._ring.runs(index, start)) if index else 0,
+                skipped=sum(len(run) for _, run in self._ring.runs(index, start)) if index >= 0 else 0,
                 runs=self._ring.runs(start, self._end),
                 verdicts=_from(self._verdicts, serial),
                 history=_from(self._history, serial),

@@ -61,6 +61,8 @@ def test_the_wheel_holds_models_firmware_types_and_licence(wheel: Path) -> None:
         "ecg_edge/_models/ecg5/model.tflite",
         "ecg_edge/_firmware/EcgEdge/src/ecg_edge.c",
         "ecg_edge/_firmware/host/main.c",
+        "ecg_edge/live/page/live.html",
+        "ecg_edge/live/page/strip.js",
     ):
         assert wanted in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
