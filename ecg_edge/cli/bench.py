@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ecg_edge.cli import complete
 from ecg_edge.cli.output import note, print_json, print_result
 from ecg_edge.errors import EcgEdgeError, GateError
+from ecg_edge.files import require_writable
+
+if TYPE_CHECKING:
+    from ecg_edge.bench.source import Progress, Source
+    from ecg_edge.bundle import Bundle
+    from ecg_edge.report.metrics import Json
+
+    MakeSource = Callable[[Progress], Source]
 
 WINDOWS = 1000
+DEVICE = "virtual:native"
 
 
 def bench(
     bundle: Annotated[str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.")] = "ecg5",
     device: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="URL",
-            help="virtual:native, qemu:microbit, simavr:mega2560, /dev/ttyUSB0, ...",
+            help=f"{DEVICE} (the default), qemu:microbit, simavr:mega2560, /dev/ttyUSB0, ...",
             autocompletion=complete.devices,
         ),
-    ] = "virtual:native",
+    ] = None,
+    backends: Annotated[
+        bool, typer.Option("--backends", help="Ask no board, but every backend of this machine, side by side.")
+    ] = False,
     synthetic: Annotated[
         int | None, typer.Option(metavar="N", help=f"Stream N synthetic windows (the default: {WINDOWS}).")
     ] = None,
@@ -47,7 +61,7 @@ def bench(
         Path | None, typer.Option(metavar="FILE", help="Stream labelled windows instead: samples_uv, fs_hz, label.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write report.json, report.md and report.html into this folder.")
+        Path | None, typer.Option(metavar="DIR", help="Write report.json, report.html and more into this folder.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print report.json instead of text.")] = False,
     host_engine: Annotated[
@@ -56,7 +70,10 @@ def bench(
 ) -> None:
     """Stream ECG to a board and compare its answers with the model's: float, int8 golden, host engine, device.
 
-    Exit code 0: the device's int8 scores, signal states and verdicts are those of the golden model, all of them.
+    With --backends: every backend of this machine side by side, its latency, memory, and agreement with the golden.
+
+    Exit code 0: the device's int8 scores, signal states and verdicts are those of the golden model, all of them; so are
+    the scores of every exact backend, and no fast one changes a clear verdict.
     2: bad input, or a device that cannot be compared. 3: they differ, and the table says where.
 
     Examples:
@@ -68,18 +85,26 @@ def bench(
       ecg-edge bench ecg5 --device /dev/ttyUSB0 --record mitdb/119
 
       ecg-edge bench build/models/mine --device virtual:tflm --npz test.npz --json
+
+      ecg-edge bench ecg5 --backends --out build/backends
     """
     if sum(given is not None for given in (synthetic, record, npz)) > 1:
         raise EcgEdgeError("bench: --synthetic, --record and --npz are three sources; give one")
     if record is None and (lead is not None or raw_uv):
         raise EcgEdgeError("bench: --lead and --raw-uv belong to --record")
 
+    if backends and (device is not None or host_engine):
+        raise EcgEdgeError(
+            "bench: --backends asks no board and the native engine anyway; no --device, no --host-engine"
+        )
+    if out is not None:
+        require_writable(out)
+    if backends:  # before NumPy reads it: one thread each
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
     # Heavy imports only now: `ecg-edge bench --help` should not wait for them.
     from ecg_edge.bench import source
-    from ecg_edge.bench.run import Order, run_bench, write_report
     from ecg_edge.bundle import Bundle
-    from ecg_edge.cli.progress import Steps
-    from ecg_edge.report.render import bench_text
 
     opened = Bundle.load(bundle)
     m = opened.manifest
@@ -92,18 +117,48 @@ def bench(
         count = WINDOWS if synthetic is None else synthetic
         return source.synthetic_source(m, count, seed=seed, snr_db=snr_db, progress=progress)
 
-    with Steps() as steps:
-        run, report = run_bench(Order(opened, device, make, host_engine, _command()), steps)
-    if out is not None:
-        write_report(run, report, out)
+    if backends:
+        report, text, wrote = _ask_backends(opened, make, seed if record is None and npz is None else None, out)
+    else:
+        report, text, wrote = _ask_board(opened, DEVICE if device is None else device, make, host_engine, out)
     if json:
         print_json(report)
     else:
-        print_result(bench_text(report))
+        print_result(text)
     if out is not None:
-        note(f"wrote report.json, report.md and report.html into {out}")
+        note(f"wrote {wrote} into {out}")
     if not report["verdict"]["passed"]:
         raise GateError(report["verdict"]["text"])
+
+
+def _ask_board(
+    bundle: Bundle, url: str, make: MakeSource, host_engine: bool, out: Path | None
+) -> tuple[Json, str, str]:
+    """The report, its text, and which files were written."""
+    from ecg_edge.bench.run import Order, run_bench, write_report
+    from ecg_edge.cli.progress import Steps
+    from ecg_edge.report.render import bench_text
+
+    with Steps() as steps:
+        run, report = run_bench(Order(bundle, url, make, host_engine, _command()), steps)
+    if out is not None:
+        write_report(run, report, out)
+    return report, bench_text(report), "report.json, report.md and report.html"
+
+
+def _ask_backends(bundle: Bundle, make: MakeSource, seed: int | None, out: Path | None) -> tuple[Json, str, str]:
+    """The report, its text, and which files were written."""
+    from ecg_edge.bench.backends import BackendsOrder, run_backends, write_backends
+    from ecg_edge.cli.progress import Steps
+    from ecg_edge.report.backends import backends_text
+
+    with Steps() as steps:
+        report = run_backends(BackendsOrder(bundle, make, seed, _command()), steps)
+    without_picture = "" if out is None else write_backends(report, out)
+    files = "report.json, report.html and backends.png"
+    if without_picture:
+        files = f"report.json and report.html, no picture ({without_picture}),"
+    return report, backends_text(report), files
 
 
 def _command() -> str:

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.report.metrics import ABSTAINED, Json, Share, finite, share
 
+CLEAR_LSB = 4  # a verdict whose two best scores are farther apart is clear: no rounding may change it
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -86,6 +88,17 @@ def agreement(
         errors={"acc": float((top_reference == top_other).mean())}
         | _errors(_to_shares(reference, scale, zero_point), _to_shares(other, scale, zero_point)),
     )
+
+
+def clear_flips(reference: NDArray[np.int8], other: NDArray[np.int8]) -> int:
+    """Windows on which another answer's argmax differs although the reference's two best scores are far apart.
+
+    Args:
+        reference, other: (n, classes), classes >= 2.
+    """
+    best = np.sort(reference.astype(np.int64), axis=1)
+    clear = best[:, -1] - best[:, -2] > CLEAR_LSB
+    return int((clear & (reference.argmax(axis=1) != other.argmax(axis=1))).sum())
 
 
 def _to_lsb(scores: NDArray[np.generic], scale: float, zero_point: int) -> NDArray[np.int64]:

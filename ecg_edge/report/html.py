@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from ecg_edge.report import loopback, svg
+from ecg_edge.report import backends, loopback, svg
 from ecg_edge.report.render import DISCLAIMER, PAIR_TITLES, number, percent, points
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -89,6 +89,22 @@ def loopback_html(report: Mapping[str, Any]) -> str:
         baud_name=loopback.baud_name,
         depth_name=loopback.depth_name,
         carries_lines=loopback.carries_lines,
+    )
+
+
+def backends_html(report: Mapping[str, Any]) -> str:
+    """The page of a comparison of backends.
+
+    Args:
+        report: as in its report.json.
+    """
+    return _page(
+        "backends.html.j2",
+        report=report,
+        rails=backends.rails(report),
+        microseconds=backends.microseconds,
+        mebibytes=backends.mebibytes,
+        times=backends.times,
     )
 
 
