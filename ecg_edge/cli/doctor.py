@@ -14,28 +14,32 @@ if TYPE_CHECKING:
 
 
 def doctor(
+    run: Annotated[bool, typer.Option("--run", help="Only what a live run on this machine needs.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON instead of text.")] = False,
 ) -> None:
     """Say what this machine has and lacks, and the command that mends each lack.
 
-    Exit code 0, unless something is missing that `make demo` needs: then 3.
+    Exit code 0, unless something is missing that `make demo` needs, or under --run a live run: then 3.
 
     Examples:
 
       ecg-edge doctor
 
+      ecg-edge doctor --run
+
       ecg-edge doctor --json
     """
     from ecg_edge.recipes.checkup import check_up
 
-    found = check_up()
-    missing = [check for check in found if check.for_demo and not check.ok]
+    found = check_up(run=run)
+    goal, ready = ("a live run", "ready_to_run") if run else ("make demo", "ready_for_demo")
+    missing = [check for check in found if check.needed and not check.ok]
     if json:
-        print_json({"ready_for_demo": not missing, "checks": [check.to_json() for check in found]})
+        print_json({ready: not missing, "checks": [check.to_json() for check in found]})
     else:
         print_result(_text(found))
     if missing:
-        raise GateError(f"make demo needs {', '.join(check.name for check in missing)}")
+        raise GateError(f"{goal} needs {', '.join(check.name for check in missing)}")
 
 
 def _text(found: list[Check]) -> str:
@@ -45,7 +49,7 @@ def _text(found: list[Check]) -> str:
         if check.group != group:
             group = check.group
             lines.append(f"{group}:")
-        mark = "ok" if check.ok else "MISSING" if check.for_demo else "-"
+        mark = "ok" if check.ok else "MISSING" if check.needed else "-"
         mend = "" if check.ok or not check.mend else f"  ->  {check.mend}"
         lines.append(f"  {mark:<8}{check.name:<25}{check.found}{mend}")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ecg_edge.bundle import Bundle, shipped_bundles
@@ -17,15 +18,17 @@ from ecg_edge.device.link import serial_ports
 from ecg_edge.device.machines import FAMILIES
 from ecg_edge.device.ports import describe, may_open
 from ecg_edge.errors import EcgEdgeError
-from ecg_edge.runtime.tflite_runtime import tflite_runtime_backend
+from ecg_edge.runtime.backend import BACKENDS, open_backend
+from ecg_edge.runtime.choose import AUTO, WHY, choose_backend
 
 PYTHON = (3, 11)
 BASE = ("numpy", "scipy", "pyserial", "rich", "typer", "jinja2", "flatbuffers", "tflite")
-# extra -> (its packages, what for). `pi` has a check of its own: pip does not see when it cannot work.
+# extra -> (its packages, what for). Whether a runtime works is another question: see _backends().
 EXTRAS = {
     "report": (("matplotlib",), "plots in reports"),
     "train": (("tensorflow", "scikit-learn", "matplotlib"), "train, quantize, bundle"),
     "data": (("wfdb",), "reading WFDB records"),
+    "pi": (("tflite-runtime",), "tflite-runtime on a Raspberry Pi"),
     "litert": (("ai-edge-litert",), "LiteRT"),
     "tflm": (("tflite-micro",), "virtual:tflm, golden vectors"),
     "dev": (("pytest", "hypothesis", "ruff", "mypy"), "make check, make test"),
@@ -46,16 +49,18 @@ class Check:
     ok: bool
     found: str  # what is there, or what it is for
     mend: str = ""  # a command, or a page; empty where nothing is to be done
-    for_demo: bool = False  # `make demo` needs it
+    needed: bool = False  # by `make demo`, and of Python and bundles by a live run too
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self)
 
 
-def check_up() -> list[Check]:
-    """Look at everything; nothing is changed."""
-    return [*_python(), *_extras(), *_bundles(), *_tools(), *_ports()]
+def check_up(*, run: bool = False) -> list[Check]:
+    """Look at everything, or at what a live run needs; nothing is changed."""
+    if run:
+        return [*_python(), *_bundles(), *_backends(), *_ports()]
+    return [*_python(), *_extras(), *_bundles(), *_backends(), *_tools(), *_ports()]
 
 
 def package_version(name: str) -> str | None:
@@ -69,14 +74,29 @@ def package_version(name: str) -> str | None:
 
 
 def _python() -> Iterator[Check]:
+    yield Check("Python", "system", True, _system())
     here = platform.python_version()
     wanted = ".".join(map(str, PYTHON))
     mend = f"install Python {wanted} or later"
-    yield Check("Python", "python", sys.version_info[:2] >= PYTHON, f"{here}, {sys.executable}", mend, for_demo=True)
+    yield Check("Python", "python", sys.version_info[:2] >= PYTHON, f"{here}, {sys.executable}", mend, needed=True)
     versions = {name: package_version(name) for name in BASE}
     missing = [name for name, found in versions.items() if found is None]
     found = "missing: " + ", ".join(missing) if missing else ", ".join(f"{name} {v}" for name, v in versions.items())
-    yield Check("Python", "base packages", not missing, found, "pip install ecg-edge", for_demo=True)
+    yield Check("Python", "base packages", not missing, found, "pip install ecg-edge", needed=True)
+
+
+def _system() -> str:
+    """The machine, and what decides which wheels it takes."""
+    try:
+        board = Path("/proc/device-tree/model").read_text(encoding="ascii").rstrip("\0")
+    except (OSError, ValueError):
+        board = ""
+    try:
+        release = platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        release = platform.platform()
+    library = " ".join(word for word in platform.libc_ver() if word)
+    return ", ".join(word for word in (board, platform.machine(), release, library) if word)
 
 
 def _extras() -> Iterator[Check]:
@@ -89,44 +109,46 @@ def _extras() -> Iterator[Check]:
         mend = f"pip install 'ecg-edge[{extra}]'"
         if extra == "tflm" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
             mend = "none: the wheel exists for x86-64 Linux only"
-        yield Check("extras", f"[{extra}]", not missing, text, mend, for_demo=extra in DEMO_EXTRAS)
-    yield _tflite_runtime()
+        yield Check("extras", f"[{extra}]", not missing, text, mend, needed=extra in DEMO_EXTRAS)
 
 
-def _tflite_runtime() -> Check:
-    """tflite-runtime under NumPy 2 imports, and fails when an interpreter is made: so make one."""
-    name, version = "[pi]", package_version("tflite-runtime")
-    if version is None:
-        return Check("extras", name, False, "tflite-runtime on a Raspberry Pi", "pip install 'ecg-edge[pi]'")
-    where = f"tflite-runtime {version}, NumPy {package_version('numpy')}"
-    bundles = shipped_bundles()
-    if not bundles:
-        return Check("extras", name, True, f"{where}; not tried, for want of a model")
+def _backends() -> Iterator[Check]:
+    """Every backend with a shipped model: wheels that install and cannot run are found only so."""
+    group, model = "running a model on this machine", _shipped_model()
+    if model is None:
+        return
+    for name in BACKENDS:
+        try:
+            open_backend(name, model)
+        except EcgEdgeError as error:
+            reason, _, command = str(error).rpartition(": ")
+            known = command.startswith(("pip ", "sudo "))
+            yield Check(group, name, False, reason if known else str(error), command if known else "none")
+        else:
+            yield Check(group, name, True, WHY[name])
+    yield Check(group, AUTO, True, f"takes {choose_backend(AUTO, model).backend.name}")
+
+
+def _shipped_model() -> bytes | None:
     try:
-        tflite_runtime_backend(Bundle.load(bundles[0]).model)
-    except EcgEdgeError as error:
-        return Check("extras", name, False, f"{where}: installed, and cannot run", _command_in(str(error)))
-    return Check("extras", name, True, f"{where}, runs {bundles[0]}")
-
-
-def _command_in(advice: str) -> str:
-    """The command at the end of a runtime's advice."""
-    return advice.rpartition(": ")[2]
+        return next((Bundle.load(name).model for name in shipped_bundles()), None)
+    except EcgEdgeError:  # said where bundles are looked at
+        return None
 
 
 def _bundles() -> Iterator[Check]:
     mend = "git checkout models, or: pip install --force-reinstall ecg-edge"
     shipped = shipped_bundles()
     if not shipped:
-        yield Check("bundles", "shipped", False, "none", mend, for_demo=True)
+        yield Check("bundles", "shipped", False, "none", mend, needed=True)
     for name in shipped:
         try:
             bundle = Bundle.load(name)
         except EcgEdgeError as error:
-            yield Check("bundles", name, False, str(error), mend, for_demo=name == "ecg5")
+            yield Check("bundles", name, False, str(error), mend, needed=name == "ecg5")
             continue
         text = f"{bundle.manifest.version}, sha256 {bundle.model_sha256[:12]}, files intact"
-        yield Check("bundles", name, True, text, for_demo=name == "ecg5")
+        yield Check("bundles", name, True, text, needed=name == "ecg5")
 
 
 def _tools() -> Iterator[Check]:
@@ -137,7 +159,7 @@ def _tools() -> Iterator[Check]:
         if said is not None and not _has_headers(tool.id):
             ok, found = False, f"{said}, without the C library's headers"
         group = "building" if building else "flashing (one that suits your board is enough)"
-        yield Check(group, tool.id, ok, found, tool.mend, for_demo=tool.id in _DEMO_TOOLS)
+        yield Check(group, tool.id, ok, found, tool.mend, needed=tool.id in _DEMO_TOOLS)
 
 
 def _has_headers(tool_id: str) -> bool:

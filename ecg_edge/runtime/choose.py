@@ -10,17 +10,20 @@ from ecg_edge.runtime.backend import BACKENDS, Backend, open_backend
 AUTO = "auto"
 REFERENCE = {name.removesuffix("-ref"): name for name in BACKENDS if name.endswith("-ref")}
 RUNTIMES = tuple(name for name in BACKENDS if name not in REFERENCE.values())  # what a user may ask for
-_WHY = {
+_FAST = (
+    "fast kernels: scores differ from TensorFlow Lite Micro's, by an LSB or a dozen, and now and then a verdict flips"
+)
+WHY = {  # of each backend, what its scores are
     "native": "C generated for this model: equals TensorFlow Lite Micro, and the fastest there is",
     "numpy": "the interpreter in NumPy: equals TensorFlow Lite Micro, and always there",
     "tflm": "TensorFlow Lite Micro itself",
     "tflite-runtime-ref": "reference kernels: equal TensorFlow Lite Micro",
-    "tflite-runtime": "fast kernels (XNNPACK): may differ from TensorFlow Lite Micro by an LSB or two",
+    "tflite-runtime": _FAST,
     "litert-ref": "reference kernels: differ from TensorFlow Lite Micro in rare ties (FULLY_CONNECTED rounds once)",
-    "litert": "fast kernels (XNNPACK): may differ from TensorFlow Lite Micro by an LSB or two",
+    "litert": _FAST,
 }
 EXACT = ("native", "numpy", "tflm", "tflite-runtime-ref")  # every bit of every score
-_ORDER = {True: ("native", "tflite-runtime-ref", "numpy"), False: ("native", "litert", "tflite-runtime", "numpy")}
+_ORDER = ("native", "tflite-runtime-ref", "numpy")  # of AUTO, the fastest first; the last is always there
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ def choose_backend(wanted: str, model: bytes, *, exact: bool = False) -> Choice:
     Args:
         wanted: one of RUNTIMES, or AUTO.
         model: `.tflite` bytes that `graph.check` passed.
-        exact: reference kernels where a runtime has several, and of AUTO only what equals TFLM.
+        exact: reference kernels where a runtime has several. AUTO takes none but those that equal TFLM: at a verdict
+            or so a second, speed is no reason to differ.
 
     Raises:
         EcgEdgeError: no such backend, not installed, or it refuses the model.
@@ -48,7 +52,7 @@ def choose_backend(wanted: str, model: bytes, *, exact: bool = False) -> Choice:
             raise EcgEdgeError(f"no backend {wanted!r}; there are: {', '.join((AUTO, *RUNTIMES))}")
         return _made(REFERENCE.get(wanted, wanted) if exact else wanted, model, [])
     missed: list[str] = []
-    *first, last = _ORDER[exact]
+    *first, last = _ORDER
     for name in first:
         try:
             return _made(name, model, missed)
@@ -58,4 +62,4 @@ def choose_backend(wanted: str, model: bytes, *, exact: bool = False) -> Choice:
 
 
 def _made(name: str, model: bytes, missed: list[str]) -> Choice:
-    return Choice(open_backend(name, model), name in EXACT, "; ".join((_WHY[name], *missed)))
+    return Choice(open_backend(name, model), name in EXACT, "; ".join((WHY[name], *missed)))

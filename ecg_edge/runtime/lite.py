@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -57,3 +58,11 @@ class LiteBackend:
 def first_line(error: BaseException) -> str:
     """An exception's first line, for a message of one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def glibc_lack(name: str, error: BaseException) -> str | None:
+    """Advice where a runtime was built for a newer C library than this system's; None: that is not what failed."""
+    found = re.search(r"version `GLIBC_([\d.]+)' not found", str(error))
+    if found is None:
+        return None
+    return f"{name} needs glibc {found[1]}, which Debian 12 has and this system has not; native and numpy do without"

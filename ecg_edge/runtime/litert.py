@@ -1,7 +1,7 @@
 """LiteRT (ai-edge-litert), Google's current TensorFlow Lite. Layer: runtime; the one door to `ai_edge_litert`.
 
-Its default kernels (XNNPACK) round once where TensorFlow Lite Micro rounds twice, so scores may differ by an LSB and
-now and then a verdict flips: `bench` counts that, nothing here hides it.
+Its default kernels (XNNPACK) round once where TensorFlow Lite Micro rounds twice, so every CONV_2D may be an LSB off,
+scores a dozen, and now and then a verdict flips: `bench --backends` counts that, nothing here hides it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import platform
 
 from ecg_edge.errors import GraphError
 from ecg_edge.runtime.backend import RuntimeMissingError
-from ecg_edge.runtime.lite import LiteBackend, first_line
+from ecg_edge.runtime.lite import LiteBackend, first_line, glibc_lack
 
 
 def litert_backend(model: bytes, *, reference: bool = False, threads: int = 1) -> LiteBackend:
@@ -43,4 +43,6 @@ def _advice(error: ImportError) -> str:
         if platform.machine() in ("armv7l", "armv6l"):
             return "LiteRT has no wheels for 32-bit ARM; use tflite-runtime: pip install 'ecg-edge[pi]'"
         return "LiteRT is not installed: pip install 'ecg-edge[litert]'"
+    if lack := glibc_lack("LiteRT", error):
+        return lack
     return f"LiteRT is installed and does not import ({first_line(error)}); reinstall: pip install 'ecg-edge[litert]'"

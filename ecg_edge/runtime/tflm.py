@@ -10,6 +10,7 @@ import contextlib
 import io
 import itertools
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -144,6 +145,10 @@ def _runtime() -> Any:
     try:
         from tflite_micro import runtime
     except ImportError as error:
+        if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            raise RuntimeMissingError(
+                "the tflite-micro wheel exists for x86-64 Linux only; native and numpy equal it"
+            ) from error
         raise RuntimeMissingError(
             "the tflite-micro wheel is not installed (x86-64 Linux only): pip install 'ecg-edge[tflm]'"
         ) from error

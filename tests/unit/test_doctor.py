@@ -71,7 +71,7 @@ def test_a_machine_with_what_the_demo_needs_is_ready_whatever_else_lacks(
     assert value["ready_for_demo"] is True
     found = {check["name"]: check for check in value["checks"]}
     assert (found["cc"]["ok"], found["cc"]["found"]) == (True, "cc 1.0")
-    assert (found["arduino-cli"]["ok"], found["arduino-cli"]["for_demo"]) == (False, False)
+    assert (found["arduino-cli"]["ok"], found["arduino-cli"]["needed"]) == (False, False)
 
 
 def test_a_compiler_without_the_c_librarys_headers_is_a_lack(bare_machine: MakeTool) -> None:
@@ -105,15 +105,50 @@ def test_a_port_that_may_not_be_opened_is_mended_by_a_group(tmp_path: Path, monk
     assert named(str(port)).ok
 
 
-def test_tflite_runtime_that_cannot_run_is_a_lack_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_: bytes) -> None:
-        raise EcgEdgeError("tflite-runtime 2.14 needs NumPy 1, and NumPy 2.1.0 is installed: pip install 'numpy<2'")
+def refusing(monkeypatch: pytest.MonkeyPatch, **advice: str) -> None:
+    """Make backends fail as they would elsewhere; `_` of a name stands for a hyphen."""
 
-    monkeypatch.setattr(checkup, "package_version", lambda name: {"numpy": "2.1.0"}.get(name, "2.14.0"))
-    monkeypatch.setattr(checkup, "tflite_runtime_backend", fails)
-    check = named("[pi]")
-    assert (check.ok, check.mend) == (False, "pip install 'numpy<2'")
-    assert check.found == "tflite-runtime 2.14.0, NumPy 2.1.0: installed, and cannot run"
+    def opened(name: str, model: bytes) -> None:
+        if said := advice.get(name.replace("-", "_")):
+            raise EcgEdgeError(said)
+
+    monkeypatch.setattr(checkup, "open_backend", opened)
+
+
+def test_a_runtime_that_is_installed_and_cannot_run_is_a_lack_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "tflite-runtime 2.14 needs NumPy 1, and NumPy 2.1.0 is installed"
+    refusing(monkeypatch, tflite_runtime=f"{reason}: pip install 'numpy<2'")
+    check = named("tflite-runtime")
+    assert (check.ok, check.found, check.mend) == (False, reason, "pip install 'numpy<2'")
+
+
+def test_a_runtime_that_nothing_brings_here_is_a_lack_without_a_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing(monkeypatch, tflm="x86-64 only: native and numpy equal it")
+    check = named("tflm")
+    assert (check.ok, check.found, check.mend) == (False, "x86-64 only: native and numpy equal it", "none")
+
+
+def test_the_backend_that_auto_takes_is_named(bare_machine: MakeTool) -> None:
+    found = named("auto").found
+    assert found.startswith("takes ")
+    assert found.split()[1] in ("tflite-runtime-ref", "numpy")  # no compiler on this machine
+
+
+def test_what_only_building_and_the_demo_need_is_no_lack_for_a_run(bare_machine: MakeTool) -> None:
+    result = CliRunner().invoke(make_app(), ["doctor", "--run", "--json"])
+    assert result.exit_code == 0, result.output
+    value = json.loads(result.stdout)
+    assert value["ready_to_run"] is True
+    names = {check["name"] for check in value["checks"]}
+    assert {"system", "base packages", "native", "auto"} <= names
+    assert not names & {"make", "[report]", "arduino-cli"}
+
+
+def test_a_run_needs_a_whole_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "shipped_bundles", list)
+    result = CliRunner().invoke(make_app(), ["doctor", "--run"])
+    assert result.exit_code == 3
+    assert result.stderr.strip().endswith("ecg-edge: a live run needs shipped")
 
 
 def test_a_damaged_shipped_bundle_is_a_lack(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,5 +158,5 @@ def test_a_damaged_shipped_bundle_is_a_lack(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Bundle, "load", damaged)
     monkeypatch.setattr(checkup, "shipped_bundles", lambda: ["ecg5"])
     check = named("ecg5")
-    assert (check.ok, check.for_demo) == (False, True)
+    assert (check.ok, check.needed) == (False, True)
     assert "sha256 is 00" in check.found

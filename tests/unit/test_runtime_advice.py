@@ -62,8 +62,58 @@ def test_a_missing_package_is_named_with_its_extra(
 def test_tflite_runtime_on_a_python_without_wheels_says_which_python(monkeypatch: pytest.MonkeyPatch) -> None:
     absent(monkeypatch, "tflite_runtime")
     monkeypatch.setattr(sys, "version_info", (3, 13, 1))
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(RuntimeMissingError, match=r"no wheels for Python 3\.13; use Python 3\.11, or .*litert"):
         open_backend("tflite-runtime", b"")
+
+
+@pytest.mark.parametrize(
+    ("machine", "glibc", "advice"),
+    [
+        (
+            "aarch64",
+            "2.31",
+            r"for ARM need glibc 2\.34 \(Debian 12\), and 2\.31 is here; .*: pip install 'ecg-edge\[litert\]'$",
+        ),
+        ("armv7l", "2.31", r"need glibc 2\.34 \(Debian 12\), and 2\.31 is here; native and numpy do without$"),
+        ("aarch64", "2.34", r"^tflite-runtime is not installed: pip install 'ecg-edge\[pi\]'$"),
+        ("x86_64", "2.17", r"^tflite-runtime is not installed: pip install 'ecg-edge\[pi\]'$"),
+        ("aarch64", "", r"^tflite-runtime is not installed: pip install 'ecg-edge\[pi\]'$"),  # musl
+    ],
+)
+def test_tflite_runtime_on_an_older_system_says_which_c_library_it_needs(
+    monkeypatch: pytest.MonkeyPatch, machine: str, glibc: str, advice: str
+) -> None:
+    absent(monkeypatch, "tflite_runtime")
+    monkeypatch.setattr(sys, "version_info", (3, 11, 2))
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc" if glibc else "", glibc))
+    with pytest.raises(RuntimeMissingError, match=advice):
+        open_backend("tflite-runtime", b"")
+
+
+@pytest.mark.parametrize(("backend", "package"), [("litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime")])
+def test_a_wheel_built_for_a_newer_c_library_says_which(
+    monkeypatch: pytest.MonkeyPatch, backend: str, package: str
+) -> None:
+    class Broken(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise ImportError("/lib/aarch64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by x.so)")
+
+    monkeypatch.setitem(sys.modules, package, ModuleType(package))
+    monkeypatch.setitem(sys.modules, f"{package}.interpreter", Broken(f"{package}.interpreter"))
+    monkeypatch.setattr(np, "__version__", "1.26.4")
+    with pytest.raises(
+        RuntimeMissingError, match=r"needs glibc 2\.34, which Debian 12 has .*; native and numpy do without$"
+    ):
+        open_backend(backend, b"")
+
+
+def test_the_wheel_of_tflm_is_not_promised_to_a_pi(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent(monkeypatch, "tflite_micro")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(RuntimeMissingError, match=r"^the tflite-micro wheel exists for x86-64 Linux only; native and "):
+        open_backend("tflm", b"")
 
 
 @pytest.mark.parametrize("backend", ["tflite-runtime", "tflite-runtime-ref"])
