@@ -117,8 +117,6 @@ class Recorder:
             self._finish()
         except OSError as error:
             self._break_off(error)
-        if self.lost:
-            self._say(f"recording: {self.lost / self._manifest.fs_hz:.1f} s of signal were not recorded")
 
     def _record(self, moment: Moment) -> None:
         """A gap lies before the chunk's samples, with all verdicts that end before it; other events end in them."""
