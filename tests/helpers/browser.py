@@ -63,7 +63,9 @@ class Browser:
             self.seen.append(said)
 
     def open(self, url: str) -> None:
+        """Go to a page; it is there, scripts run, when this returns."""
         self.ask("Page.navigate", url=url)
+        self.wait_for(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
         """What a JavaScript expression gives, promises awaited."""

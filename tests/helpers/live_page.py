@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_edge.bundle import Bundle
-from ecg_edge.live.run import Account, run
+from ecg_edge.live.run import Account, Event, Moment, run
 from ecg_edge.live.source import Chunk, Notice
-from ecg_edge.live.stream import Stream
+from ecg_edge.live.stream import Stream, Verdict
 from ecg_edge.live.web import WebPage
 from ecg_edge.runtime.numpy import NumpyBackend
 
@@ -30,6 +30,7 @@ class FedPage:
         self.page = WebPage(bundle.manifest, address, token=token, source="a test")
         self._stream = Stream(bundle.manifest, NumpyBackend(bundle.model))
         self._items: list[Chunk | Notice] = []
+        self.events: list[Event] = []
         self._moments = run(self._given(), self._stream, self.account)
 
     @property
@@ -40,13 +41,21 @@ class FedPage:
         """Put items through the model and into the page."""
         self._items += items
         for _ in items:
-            self.page.take(next(self._moments), self.account)
+            self._show(next(self._moments))
 
     def end(self) -> None:
         """The run is over."""
         for moment in self._moments:  # what the filter still held
-            self.page.take(moment, self.account)
+            self._show(moment)
         self.page.close()
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [event for event in self.events if isinstance(event, Verdict)]
+
+    def _show(self, moment: Moment) -> None:
+        self.events += moment.events
+        self.page.take(moment, self.account)
 
     def _given(self) -> Iterator[Chunk | Notice]:
         while self._items:

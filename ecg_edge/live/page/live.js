@@ -62,7 +62,7 @@ function take(update) {
   strip.take(update);
   if (update.verdicts.length) verdict(update.verdicts.at(-1));
   for (const event of update.history) if (event.serial >= newest) remember(event);
-  if (update.skipped) say("behind", `This page was ${(update.skipped / hello.fs_hz).toFixed(0)} s behind, and left them out`);
+  if (update.skipped) behind(update.skipped / hello.fs_hz);
   count(update);
   if (update.ended) {
     state = "ended";
@@ -73,10 +73,17 @@ function take(update) {
   show(update.idle_s);
 }
 
+function behind(seconds) {
+  say("behind", `This page was too slow, and left out ${seconds.toFixed(0)} s`);
+  clearTimeout(behind.until);
+  behind.until = setTimeout(() => say("behind", ""), 10000);
+}
+
 function verdict(v) {
   const none = v.label === null;
   $("hero").classList.toggle("none", none);
   say("verdict", none ? `No verdict: ${stateWords(v.state)}` : v.label);
+  $("verdict").classList.toggle("long", $("verdict").textContent.length > 24);
   say("detail", `of ${clock(v.first_index / hello.fs_hz)} to ${clock((v.last_index + 1) / hello.fs_hz)}`);
   const best = v.probability.indexOf(Math.max(...v.probability));
   [...$("odds").children].forEach((row, k) => {
@@ -118,10 +125,10 @@ function show(idle_s = 0) {
   }[state];
   $("link").dataset.is = words[0];
   say("link", words[1]);
-  $("hero").classList.toggle("stale", lost || quiet || state === "ended" || state === "refused");
-  if (quiet) {
-    say("signal", "none");
-    $("signal").dataset.is = "bad";
+  document.body.classList.toggle("stale", lost || quiet || state === "ended" || state === "refused");
+  if (quiet || lost) {
+    say("signal", quiet ? "none" : "unknown");
+    $("signal").dataset.is = quiet ? "bad" : "";
   }
 }
 
@@ -130,6 +137,7 @@ function remember(event) {
   const row = document.createElement("tr");
   row.dataset.index = event.last_index ?? event.index ?? Math.round(event.time_s * hello.fs_hz);
   const [time, what, ecg] = ["td", "td", "td"].map((name) => row.appendChild(document.createElement(name)));
+  what.className = "what";
   time.textContent = clock(event.time_s);
   const wall = time.appendChild(document.createElement("small"));
   wall.textContent = new Date(event.wall_s * 1000).toLocaleTimeString("en-GB");

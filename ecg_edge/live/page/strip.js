@@ -79,9 +79,11 @@ export class Strip {
     this.marks = [];
     this.centres = Array(hello.leads).fill(null);
     this.gain = null;
+    this.fresh = true; // there is more than was fitted
   }
 
   take(update) {
+    this.fresh = true;
     for (const [index, values] of update.runs) this.samples.push(index, values);
     this.samples.end = Math.max(this.samples.end, update.end);
     this.verdicts.push(...update.verdicts);
@@ -120,7 +122,8 @@ export class Strip {
     const seconds = width < 560 ? 8 : 10;
     const pxPerSample = width / (seconds * fs_hz);
     const mm = width / (seconds * PAPER_MM_PER_S);
-    const height = leads === 1 ? Math.max(50 * mm, 190) : Math.max(28 * mm, 84);
+    const boxes = Math.ceil(leads === 1 ? Math.max(10, 190 / (5 * mm)) : Math.max(6, 84 / (5 * mm)));
+    const height = boxes * 5 * mm; // of a lead, in whole boxes
     const all = Math.round(LABEL_PX + height * leads + LANE_PX);
     const dots = window.devicePixelRatio || 1;
     if (this.canvas.width !== Math.round(width * dots) || this.canvas.height !== Math.round(all * dots)) {
@@ -139,7 +142,7 @@ export class Strip {
     this.start = this.edge - box.seconds * this.hello.fs_hz;
     this.x = (index) => (index - this.start) * box.pxPerSample;
     const runs = this.samples.within(Math.floor(this.start), Math.ceil(this.edge) + 1);
-    this.fit(runs);
+    if (this.fresh || this.box.seconds !== this.toldSeconds) this.fit(runs);
     const { pen, colour } = this;
     pen.fillStyle = colour.paper;
     pen.fillRect(0, 0, box.width, box.all);
@@ -152,6 +155,7 @@ export class Strip {
 
   // The baseline (the median) of each lead, and the gain at which all but artefacts fits.
   fit(runs) {
+    this.fresh = false;
     const { leads } = this.hello, swing = [0];
     for (let lead = 0; lead < leads; lead++) {
       const seen = [];
@@ -161,7 +165,7 @@ export class Strip {
       const quantile = (q) => seen[Math.min(seen.length - 1, Math.floor(q * seen.length))];
       const middle = quantile(0.5), centre = this.centres[lead];
       // It follows slowly: a strip that jumps cannot be read.
-      this.centres[lead] = centre === null || Math.abs(middle - centre) > 1500 ? middle : centre + (middle - centre) * 0.06;
+      this.centres[lead] = centre === null || Math.abs(middle - centre) > 1500 ? middle : centre + (middle - centre) * 0.15;
       swing.push((quantile(0.995) - middle) / 0.62, (middle - quantile(0.005)) / 0.38);
     }
     const { mm, height } = this.box, mv = Math.max(...swing) / 1000;
@@ -210,7 +214,8 @@ export class Strip {
     pen.textAlign = "center";
     const every = box.width < 560 ? 2 : 1;
     for (let s = Math.ceil(this.start / fs_hz / every) * every; s * fs_hz <= this.edge; s += every) {
-      if (s >= 0) pen.fillText(clock(s), this.x(s * fs_hz), LABEL_PX / 2 + 1);
+      const x = this.x(s * fs_hz), half = pen.measureText(clock(s)).width / 2 + 2;
+      if (s >= 0 && x > half && x < box.width - half) pen.fillText(clock(s), x, LABEL_PX / 2 + 1);
     }
   }
 
@@ -310,10 +315,19 @@ export class Strip {
       pen.fillStyle = k < 0 ? this.pattern() : this.classes[k % 5];
       pen.fillRect(left, top + 1, right - left, 3);
       pen.fillStyle = colour.ink;
-      pen.fillText(word, Math.max(left, 0) + 7, top + LANE_PX / 2 + 2);
+      const at = Math.max(left, 0) + 7;
+      pen.fillText(shortened(word, Math.min(right, box.width) - at - 4, pen), at, top + LANE_PX / 2 + 2);
       pen.restore();
     }
   }
+}
+
+// A word that fits, or what fits of it.
+function shortened(word, width, pen) {
+  if (pen.measureText(word).width <= width) return word;
+  let kept = word.length;
+  while (kept > 0 && pen.measureText(word.slice(0, kept) + "…").width > width) kept--;
+  return kept > 1 ? word.slice(0, kept).trimEnd() + "…" : "";
 }
 
 export function clock(seconds) {
