@@ -1,7 +1,8 @@
 """Run this project as a Raspberry Pi would: on an emulated one, held to answers that this machine computed.
 
     python tools/pi.py test [--windows 1000]    all backends against the golden model, and the tests of the run path
-    python tools/pi.py run COMMAND ...          one command there, as in: run ecg-edge doctor
+    python tools/pi.py run COMMAND ...          one command there, as in: run ecg-edge doctor --run
+    python tools/pi.py size                     what pip install 'ecg-edge[pi]' takes on the disk, by package
 
 The Pi is a folder, build/pi (tools/pi_root.py), made on first use. Emulated is not hardware: it proves bits and
 behaviour, and no time. `test` writes build/pi/report.json, and ends with 3 when an exact backend differs or a test
@@ -12,13 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pi_root import BUILD, MACHINES, REPOSITORY, Machine, make_pi, run
+from pi_root import BUILD, MACHINES, REPOSITORY, Machine, build_wheel, locked, make_pi, pip_install, run
 
 from ecg_edge.bench.answers import expect
 from ecg_edge.bench.source import synthetic_source
@@ -32,6 +36,8 @@ BUNDLE = "ecg5"
 OTHERS = tuple(REPOSITORY / "tests" / "golden" / "models" / f"{name}.tflite" for name in ("bench_a", "bench_b"))
 SEED, SNR_DB = 6, (12.0, 30.0)
 BACKENDS = REPOSITORY / "tools" / "pi_backends.py"
+LIMIT_MB, SHOWN = 110, 12
+BLOCK_BYTES = 512  # what st_blocks counts
 TESTS = (
     "tests/live",
     "tests/golden/test_golden_runtimes.py",
@@ -105,6 +111,24 @@ def test(machine: Machine, windows: int) -> int:
     return 3 if wrong or status else 0
 
 
+def size(wheels: str) -> bool:
+    """Install ecg-edge[pi] alone, print what each package takes; whether all but scipy is within the limit."""
+    folder = BUILD / f"size-{wheels}"
+    shutil.rmtree(folder, ignore_errors=True)
+    pip_install(wheels, folder, "--constraint", locked(), f"{build_wheel()}[pi]")
+    files, blocks = Counter[str](), Counter[str]()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            package = re.split("[-.]", path.relative_to(folder).parts[0])[0]
+            files[package] += path.stat().st_size
+            blocks[package] += path.stat().st_blocks * BLOCK_BYTES
+    without, on_disk = ((count.total() - count["scipy"]) / 1e6 for count in (files, blocks))
+    print(f"{wheels}: {without:.1f} MB in files without scipy ({on_disk:.1f} MB on the disk); {LIMIT_MB} are allowed")
+    for package, count in files.most_common(SHOWN):
+        print(f"  {package:<16}{count / 1e6:6.1f} MB")
+    return without <= LIMIT_MB
+
+
 def main() -> int:
     """Command line: the exit status."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -112,12 +136,15 @@ def main() -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     tested = verbs.add_parser("test")
     tested.add_argument("--windows", type=int, default=1000)
+    verbs.add_parser("size")
     verbs.add_parser("run").add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
     machine = MACHINES[given.machine]
     try:
         if given.verb == "test":
             return test(machine, given.windows)
+        if given.verb == "size":
+            return 0 if all([size("x86_64"), size(machine.wheels)]) else 3
         make_pi(machine)
         return subprocess.run(given.command, env=machine.environment(), check=False).returncode
     except EcgEdgeError as error:

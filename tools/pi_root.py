@@ -105,9 +105,9 @@ def run(command: Sequence[str | Path], environment: Mapping[str, str] | None = N
     return done.stdout
 
 
-def pip_install(machine: Machine, into: Path, *what: str | Path) -> None:
-    """Unpack wheels for a machine into a folder; run by this machine's pip, so it asks the index that the user has."""
-    platforms = [f"manylinux_2_{n}_{machine.wheels}" for n in GLIBC] + [f"manylinux2014_{machine.wheels}", "any"]
+def pip_install(wheels: str, into: Path, *what: str | Path) -> None:
+    """Unpack a machine's wheels into a folder; run by this machine's pip, so it asks the index that the user has."""
+    platforms = [f"manylinux_2_{n}_{wheels}" for n in GLIBC] + [f"manylinux2014_{wheels}", "any"]
     run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--target", into, "--upgrade"),
@@ -118,6 +118,15 @@ def pip_install(machine: Machine, into: Path, *what: str | Path) -> None:
         ]
     )
     shutil.rmtree(into / "bin", ignore_errors=True)  # scripts for this machine's Python
+
+
+def locked() -> Path:
+    """The lock's versions without hashes, as constraints: pip wants a hash of everything or of nothing."""
+    path = BUILD / "constraints.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pins = [line.split()[0] for line in LOCK.read_text(encoding="utf-8").splitlines() if "==" in line]
+    path.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
+    return path
 
 
 def build_wheel() -> Path:
@@ -193,14 +202,14 @@ def _sources() -> list[str]:
 def _make_venv(machine: Machine) -> None:
     shutil.rmtree(machine.venv, ignore_errors=True)
     run([machine.root / "usr" / "bin" / "python", "-m", "venv", "--without-pip", machine.venv], machine.environment())
-    pip_install(machine, machine.site, "--require-hashes", "-r", LOCK)
+    pip_install(machine.wheels, machine.site, "--require-hashes", "-r", LOCK)
 
 
 def _install_project(machine: Machine) -> None:
     """The wheel of what lies here now, and its command."""
     for old in machine.site.glob("ecg_edge*"):
         shutil.rmtree(old)
-    pip_install(machine, machine.site, "--no-deps", build_wheel())
+    pip_install(machine.wheels, machine.site, "--no-deps", build_wheel())
     script = machine.venv / "bin" / "ecg-edge"
     script.write_text(
         f"#!{machine.venv}/bin/python\nimport sys\nfrom ecg_edge.cli.app import main\nsys.exit(main())\n",
