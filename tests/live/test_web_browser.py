@@ -123,8 +123,15 @@ def test_the_strip_moves_with_the_signal(tab: Browser, page: FedPage) -> None:
     first = tab.value(PIXELS)
     feed_ecg(page, 2500, 2800)
     tab.wait_for(f"{TEXT.format('time')} === '0:11'")
-    tab.wait_for(f"{INKED}.filter(Boolean).length > 900")
-    assert tab.value(PIXELS) != first
+    tab.wait_for(f"{PIXELS} !== {first!r} && {INKED}.filter(Boolean).length > 900")
+
+
+def test_who_wants_less_motion_has_a_strip_that_goes_in_steps(tab: Browser, page: FedPage) -> None:
+    tab.media(prefers_reduced_motion="reduce")
+    tab.open(page.page.url)
+    for start, stop, filled in ((0, 2500, 1.0), (2500, 2800, 0.92), (2800, 2950, 0.98)):  # of 10 s, from a whole 2 s on
+        feed_ecg(page, start, stop)
+        tab.wait_for(f"Math.abs({INKED}.lastIndexOf(1) / document.getElementById('strip').width - {filled}) < 0.01")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
