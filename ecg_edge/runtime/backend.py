@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,7 +48,7 @@ def check_windows(windows: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype
     Raises:
         ValueError: another size or type (a bug of the caller: windows are cut by this package).
     """
-    if windows.dtype != dtype or windows[0:1].size not in (0, int(np.prod(shape))):
+    if windows.dtype != dtype or windows[0:1].size not in (0, prod(shape)):
         raise ValueError(f"{name} takes (n, {shape[1:]}) {dtype}, not {windows.shape} {windows.dtype}")
     return windows.reshape(len(windows), *shape)
 
