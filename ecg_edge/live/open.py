@@ -56,17 +56,18 @@ def open_source(wanted: Wanted, bundle: Bundle) -> Iterator[Source]:
         SignalError: the record cannot be read.
         DeviceError: no board answers there, it has no samples of its own, or a virtual one cannot be built.
     """
-    m = bundle.manifest
+    m, chunk_s = bundle.manifest, source.chunk_seconds(wanted.speed)
     if wanted.device is not None:
         with _open_board(wanted.device, wanted, bundle) as board:
             yield Source(board.name, board.items())
     elif wanted.text is not None:
         yield Source("standard input", source.text_chunks(m, wanted.text))
     elif wanted.record is not None:
-        chunks = source.record_chunks(m, wanted.record, lead=wanted.lead, raw_uv=wanted.raw_uv)
+        chunks = source.record_chunks(m, wanted.record, lead=wanted.lead, raw_uv=wanted.raw_uv, chunk_s=chunk_s)
         yield Source(f"record {wanted.record.name}", _paced(chunks, wanted, m.fs_hz))
     else:
-        yield Source("synthetic ECG", _paced(source.synthetic_chunks(m, seed=wanted.seed), wanted, m.fs_hz))
+        chunks = source.synthetic_chunks(m, seed=wanted.seed, chunk_s=chunk_s)
+        yield Source("synthetic ECG", _paced(chunks, wanted, m.fs_hz))
 
 
 def _paced(chunks: Iterable[source.Chunk], wanted: Wanted, fs_hz: int) -> Iterable[source.Chunk]:

@@ -20,9 +20,9 @@ from ecg_edge.device.frame import SampleFlag
 from ecg_edge.device.link import Clock
 from ecg_edge.errors import BundleError, SignalError
 from ecg_edge.signal.record import read_record
-from ecg_edge.signal.synth import balanced_labels, synthesize
 
-CHUNK_S = 0.1  # of signal
+CHUNK_S = 0.1
+_CHUNK_MOST_S = 10.0  # of signal
 _SYNTHETIC_WINDOWS = 5  # drawn at a time, a class each
 _INT16 = np.iinfo(np.int16)
 
@@ -50,8 +50,15 @@ class Notice:
     text: str
 
 
-def record_chunks(manifest: Manifest, path: Path, *, lead: str | None = None, raw_uv: bool = False) -> Iterator[Chunk]:
-    """A recording of one lead, at the model's rate.
+def chunk_seconds(speed: float | None) -> float:
+    """How much signal a chunk holds at a speed (None: as fast as can be): a tenth of a second of the user's time."""
+    return _CHUNK_MOST_S if speed is None else min(_CHUNK_MOST_S, CHUNK_S * max(1.0, speed))
+
+
+def record_chunks(
+    manifest: Manifest, path: Path, *, lead: str | None = None, raw_uv: bool = False, chunk_s: float = CHUNK_S
+) -> Iterator[Chunk]:
+    """A recording of one lead, at the model's rate, in chunks of so much signal.
 
     Raises:
         BundleError: the model takes several leads.
@@ -62,17 +69,22 @@ def record_chunks(manifest: Manifest, path: Path, *, lead: str | None = None, ra
     record = read_record(path, lead=lead, fs_hz=manifest.fs_hz, raw_uv=raw_uv, annotator=None)
     flags = np.zeros(len(record.samples_uv), np.uint8)
     flags[record.clipped] = SampleFlag.CLIPPED
-    return _cut(record.samples_uv[:, None], flags, 0, manifest)
+    return _cut(record.samples_uv[:, None], flags, 0, round(chunk_s * manifest.fs_hz))
 
 
-def synthetic_chunks(manifest: Manifest, *, seed: int = 1, windows: int | None = None) -> Iterator[Chunk]:
+def synthetic_chunks(
+    manifest: Manifest, *, seed: int = 1, windows: int | None = None, chunk_s: float = CHUNK_S
+) -> Iterator[Chunk]:
     """Synthetic ECG of the five classes in turn, each window another person; without end unless told.
 
     Args:
         manifest: of the model.
         seed: the same seed gives the same.
         windows: how many; None: without end.
+        chunk_s: signal of a chunk, a window at most.
     """
+    from ecg_edge.signal.synth import balanced_labels, synthesize  # SciPy, for which a recording need not wait
+
     at = 0
     for turn in count():
         left = _SYNTHETIC_WINDOWS if windows is None else min(_SYNTHETIC_WINDOWS, windows - turn * _SYNTHETIC_WINDOWS)
@@ -82,7 +94,7 @@ def synthetic_chunks(manifest: Manifest, *, seed: int = 1, windows: int | None =
         subjects = np.random.default_rng((seed, turn)).integers(2**31)
         for part in synthesize(labels, seed=int(subjects), length=manifest.window, fs_hz=manifest.fs_hz):
             samples = np.repeat(part.samples_uv.reshape(-1, 1), manifest.leads, axis=1)
-            yield from _cut(samples, np.zeros(len(samples), np.uint8), at, manifest)
+            yield from _cut(samples, np.zeros(len(samples), np.uint8), at, round(chunk_s * manifest.fs_hz))
             at += len(samples)
 
 
@@ -136,7 +148,7 @@ def paced(chunks: Iterable[Chunk], fs_hz: int, clock: Clock, *, speed: float = 1
         yield chunk
 
 
-def _cut(samples: NDArray[np.int16], flags: NDArray[np.uint8], first: int, manifest: Manifest) -> Iterator[Chunk]:
-    size = max(1, round(CHUNK_S * manifest.fs_hz))
+def _cut(samples: NDArray[np.int16], flags: NDArray[np.uint8], first: int, size: int) -> Iterator[Chunk]:
+    size = max(1, size)
     for at in range(0, len(samples), size):
         yield Chunk(first + at, samples[at : at + size], flags[at : at + size])
