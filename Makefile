@@ -22,7 +22,7 @@ HOST_PACKAGES := gcc libc6-dev
 ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
 RISCV_PACKAGES := gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
 PI_PACKAGES := qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES) gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev chromium
+TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES) gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev chromium systemd
 
 .PHONY: help venv model demo check test pi-test soak fuzz emu hil bench identity golden size lock clean
 

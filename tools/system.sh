@@ -23,6 +23,7 @@ probe() {
         qemu-user-static) command -v qemu-aarch64-static ;;
         gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc ;;
         libc6-dev-arm64-cross) printf '#include <stdio.h>\n' | aarch64-linux-gnu-gcc -E - ;;
+        systemd) command -v systemd-analyze ;;
         libelf-dev) printf '#include <libelf.h>\n' | gcc -E - ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1

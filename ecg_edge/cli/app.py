@@ -32,6 +32,7 @@ VERBS = {
     "doctor": "Say what this machine has and lacks, and what mends it.",
     "loopback": "Say what a serial line carries, with no board: a pty, a socket, or TX wired to RX.",
     "run": "Classify a live signal: prepare, windows, verdicts, without end.",
+    "service": "Print a systemd unit that runs a live run at boot.",
     "bench": "Stream ECG to a board and compare its answers with the model's.",
 }
 

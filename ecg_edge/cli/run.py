@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -80,6 +81,7 @@ def run(
     from ecg_edge.device.link import serial_ports
     from ecg_edge.device.ports import only_usb_port
     from ecg_edge.live.lines import Lines
+    from ecg_edge.live.notify import service_manager
     from ecg_edge.live.open import Wanted, open_source
     from ecg_edge.live.run import Account, Sink, drive
     from ecg_edge.live.run import run as run_stream
@@ -100,7 +102,8 @@ def run(
     wanted = Wanted(device, baud, record, lead, raw_uv, text, seed, times)
     stop, account = Stop(), Account()
     with stop.on_signals(), open_source(wanted, opened) as source:
-        sinks: list[Sink] = []
+        manager = service_manager(os.environ)
+        sinks: list[Sink] = [] if manager is None else [manager]
         if json or not quiet:
             sinks.append(Lines(m, typer.echo, as_json=json))
         if web is not None:
