@@ -7,16 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from ecg_edge.bundle import Bundle
-from ecg_edge.device.emulator import SENSOR, start_sensor
 from ecg_edge.device.link import BAUD, SystemClock
-from ecg_edge.device.replug import port_opener
 from ecg_edge.errors import DeviceError
 from ecg_edge.live import source
-from ecg_edge.live.board import BoardSource
-from ecg_edge.recipes.firmware import export
+
+if TYPE_CHECKING:
+    from ecg_edge.live.board import BoardSource
 
 _SENSOR_WINDOWS = 15  # of synthetic ECG at a virtual board's electrodes, three a class
 _EMULATED = ("virtual:", "qemu:", "simavr:")
@@ -76,6 +75,11 @@ def _paced(chunks: Iterable[source.Chunk], wanted: Wanted, fs_hz: int) -> Iterab
 
 @contextmanager
 def _open_board(url: str, wanted: Wanted, bundle: Bundle) -> Iterator[BoardSource]:
+    from ecg_edge.device.emulator import SENSOR, start_sensor  # what builds a board, a recording need not wait for
+    from ecg_edge.device.replug import port_opener
+    from ecg_edge.live.board import BoardSource
+    from ecg_edge.recipes.firmware import export
+
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
         if url == SENSOR:
             firmware, samples = Path(folder) / "firmware", Path(folder) / "samples"
