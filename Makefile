@@ -75,6 +75,8 @@ hil: .venv/.dev ## the tests on a real board: make hil URL=/dev/ttyUSB0
 bench: .venv/.dev ## speed and bits of the host's stages, both engines, the native one on every core: make bench INPUTS=200
 	@tools/system.sh $(HOST_PACKAGES)
 	$(BIN)/python tools/bench_host.py --out build/bench/host.json
+	$(BIN)/python tools/bench_run.py --out build/bench/run.json
+	$(BIN)/ecg-edge bench ecg5 --backends --out build/bench/backends
 	$(BIN)/ecg-edge bench ecg5 --device virtual:native --synthetic $(WINDOWS) --out build/bench/native
 	$(BIN)/ecg-edge bench ecg5 --device virtual:tflm --synthetic $(WINDOWS) --out build/bench/tflm
 	-@tools/system.sh $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES)
