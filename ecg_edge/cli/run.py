@@ -38,6 +38,7 @@ def run(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON an event.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No lines but those of --json.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="A line an event, and no view, on a terminal too.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Record there: WFDB with annotations, events as JSON lines.")
     ] = None,
@@ -54,7 +55,8 @@ def run(
 ) -> None:
     """Classify a live signal: prepare, windows, verdicts, as on a board.
 
-    Without a source it looks for a board at the one USB port there is.
+    Without a source it looks for a board at the one USB port there is. On a terminal it draws what it sees; into a pipe,
+    or with --plain, it prints a line an event.
 
     Research use; not a medical device.
 
@@ -104,23 +106,35 @@ def run(
     with stop.on_signals(), open_source(wanted, opened) as source:
         manager = service_manager(os.environ)
         sinks: list[Sink] = [] if manager is None else [manager]
-        if json or not quiet:
+        items, say, view = source.items, note, None
+        if sys.stdout.isatty() and not (json or quiet or plain):
+            from ecg_edge.cli.view import open_view
+
+            view = open_view(m, backend=choice.backend.name, source=source.name)
+        if view is not None:
+            sinks.append(view)
+            items, say = view.timed(items), view.say
+        elif json or not quiet:
             sinks.append(Lines(m, typer.echo, as_json=json))
         if web is not None:
             from ecg_edge.live.web import WebPage
 
             page = WebPage(m, web, token=token, source=source.name)
             sinks.append(page)
+            items = page.timed(items)
+            if view is not None:
+                view.facts.append(lambda: f"live at {page.url}")
             note(f"live at {page.url}")
         recorder = None
         if out is not None:
             from ecg_edge.live.recorder import Recorder
 
-            recorder = Recorder(
-                out, m, say=note, rotate_hours=rotate, source=source.name, realtime=stdin or times == 1.0
-            )
+            realtime = stdin or device is not None or times == 1.0
+            recorder = Recorder(out, m, say=say, rotate_hours=rotate, source=source.name, realtime=realtime)
             sinks.append(recorder)
-        items = source.items if seconds is None else first_samples(source.items, round(seconds * m.fs_hz))
+            if view is not None:
+                view.facts.append(recorder.status)
+        items = items if seconds is None else first_samples(items, round(seconds * m.fs_hz))
         drive(run_stream(stop.until(items), Stream(m, choice.backend), account), sinks, account)
     if recorder is not None and recorder.lost:
         raise EcgEdgeError(f"{recorder.lost / m.fs_hz:.1f} s of signal were received and not recorded in {out}")

@@ -90,12 +90,13 @@ class Recorder:
         """Samples that were received, and are in no recording."""
         return self._account.received - self._kept - sum(recording.received for recording in self._open)
 
-    @property
     def status(self) -> str:
         """What is recorded, for people."""
         if self._trouble is not None:
             return f"not recording: {self._trouble}"
-        return f"{self._open[-1].name} {self._open[-1].size / 1e6:.2f} MB" if self._open else "no signal yet"
+        if not self._open:
+            return f"records in {self._folder}"
+        return f"recording {self._folder / self._open[-1].name}, {self._open[-1].size / 1e6:.2f} MB"
 
     def take(self, moment: Moment, account: Account) -> None:
         self._account = account

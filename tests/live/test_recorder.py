@@ -117,7 +117,7 @@ def test_what_a_reader_finds_at_any_time_is_whole(tmp_path: Path) -> None:
     for at in range(0, 6000, 30):
         feed(sink, [(chunk(at, samples[at : at + 30]), ())])
         clock.sleep_s(30 / FS_HZ)
-        found = np.concatenate([one.samples for one in read(tmp_path)] or [np.empty((0, 1))])
+        found = np.concatenate([np.empty((0, 1), np.int64), *(one.samples for one in read(tmp_path))])
         assert np.array_equal(found, np.maximum(samples, -32767)[: len(found)])
         assert at + 30 - len(found) <= FS_HZ  # a second
     sink.close()
