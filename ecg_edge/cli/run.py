@@ -55,8 +55,8 @@ def run(
 ) -> None:
     """Classify a live signal: prepare, windows, verdicts, as on a board.
 
-    Without a source it looks for a board at the one USB port there is. On a terminal it draws what it sees; into a pipe,
-    or with --plain, it prints a line an event.
+    Without a source it looks for a board at the one USB port there is.
+    On a terminal it draws what it sees; into a pipe, or with --plain, it prints a line an event.
 
     Research use; not a medical device.
 
@@ -130,7 +130,10 @@ def run(
             from ecg_edge.live.recorder import Recorder
 
             realtime = stdin or device is not None or times == 1.0
-            recorder = Recorder(out, m, say=say, rotate_hours=rotate, source=source.name, realtime=realtime)
+            leads = () if lead is None else (lead,)
+            recorder = Recorder(
+                out, m, say=say, rotate_hours=rotate, leads=leads, source=source.name, realtime=realtime
+            )
             sinks.append(recorder)
             if view is not None:
                 view.facts.append(recorder.status)
