@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_edge.errors import EcgEdgeError
+from ecg_edge.report.agreement import agreement, clear_flips
 from ecg_edge.runtime.backend import BACKENDS, RuntimeMissingError, open_backend
 from ecg_edge.runtime.choose import EXACT
 
-NEAR_LSB = 4  # a top-two margin up to this may flip under fast kernels
 HERE = tuple(name for name in BACKENDS if name != "tflm")  # what the answers come from is no rival
 
 
@@ -38,16 +38,13 @@ def compare(name: str, model: bytes, windows: NDArray[np.int8], golden: NDArray[
     start = time.perf_counter()
     scores = backend.run(windows)
     seconds = time.perf_counter() - start
-    far = np.abs(scores.astype(int) - golden).max(axis=1)
-    top = np.sort(golden.astype(int), axis=1)
-    flipped = scores.argmax(axis=1) != golden.argmax(axis=1)
+    pair = agreement(golden, scores, scale=1 / 256, zero_point=-128)  # of every softmax; only its errors use them
+    told = pair.to_json()
+    kept = ("windows", "identical", "argmax_flips", "max_abs_lsb", "lsb_histogram")
     return {
         "exact": name in EXACT,
-        "windows": len(golden),
-        "identical": int((far == 0).sum()),
-        "lsb": {str(int(lsb)): int((far == lsb).sum()) for lsb in np.unique(far)},
-        "flips": int(flipped.sum()),
-        "flips_beyond_margin": int((flipped & (top[:, -1] - top[:, -2] > NEAR_LSB)).sum()),
+        **{key: told[key] for key in kept},
+        "clear_flips": clear_flips(golden, scores),
         "seconds": round(seconds, 3),
     }
 

@@ -59,9 +59,11 @@ class Machine:
         """Where wheels are unpacked."""
         return self.venv / "lib" / PYTHON / "site-packages"
 
-    def environment(self) -> dict[str, str]:
-        """Variables under which its programs run: its compiler first, and caches of its own."""
-        path = [str(self.venv / "bin"), str(self.folder / "bin"), os.environ.get("PATH", os.defpath)]
+    def environment(self, *, compiler: bool = True) -> dict[str, str]:
+        """Variables under which its programs run: its compiler first, or no other programs, and caches of its own."""
+        path = [str(self.venv / "bin")]
+        if compiler:
+            path += [str(self.folder / "bin"), os.environ.get("PATH", os.defpath)]
         own = {"PATH": os.pathsep.join(path), "XDG_CACHE_HOME": str(self.folder / "cache" / self.cpu)}
         return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | own
 
@@ -85,6 +87,7 @@ def make_pi(machine: Machine) -> None:
     if _is_stale(machine.root, root_key):
         _make_root(machine)
         _stamp(machine.root, root_key)
+    _write_programs(machine)
     venv_key = root_key + LOCK.read_text(encoding="utf-8")
     if _is_stale(machine.venv, venv_key):
         _make_venv(machine)
@@ -170,15 +173,6 @@ def _make_root(machine: Machine) -> None:
     for package in sorted((apt / "archives").glob("*.deb")):
         run(["dpkg-deb", "-x", package, machine.root])
     shutil.rmtree(apt)
-    _write_program(
-        machine.root / "usr" / "bin" / "python",
-        f'exec {machine.qemu} -cpu {machine.cpu} -L "{machine.root}" -0 "$0" "{machine.root}/usr/bin/{PYTHON}" "$@"',
-    )
-    _write_program(
-        machine.folder / "bin" / "cc",
-        f'for word; do shift; test "$word" != -march=native || word=-mcpu={machine.cpu}; set -- "$@" "$word"; done\n'
-        f'exec {machine.compiler} "$@"',
-    )
 
 
 def _sources() -> list[str]:
@@ -216,6 +210,18 @@ def _install_project(machine: Machine) -> None:
         encoding="utf-8",
     )
     script.chmod(0o755)
+
+
+def _write_programs(machine: Machine) -> None:
+    """Its Python, and its compiler: scripts that this machine can start."""
+    start = f'{shutil.which(machine.qemu)} -cpu {machine.cpu} -L "{machine.root}"'
+    python = machine.root / "usr" / "bin" / PYTHON
+    _write_program(python.with_name("python"), f'exec {start} -0 "$0" "{python}" "$@"')
+    _write_program(
+        machine.folder / "bin" / "cc",
+        f'for word; do shift; test "$word" != -march=native || word=-mcpu={machine.cpu}; set -- "$@" "$word"; done\n'
+        f'exec {machine.compiler} "$@"',
+    )
 
 
 def _write_program(path: Path, script: str) -> None:
