@@ -228,17 +228,14 @@ def _verdict(rows: list[Json]) -> Json:
         for row in close
         if (a := row["agreement"])["clear_flips"]
     ]
-    said = [f"every score of {_names(exact)} is the model's"] if exact else []
-    said += [f"{_names(close)} change no verdict whose margin is over {CLEAR_LSB} LSB"] if close else []
+    said = [f"{len(exact)} backends answer exactly what the model answers"]
+    said += [f"{len(close)} come close, and change no clear verdict"] if close else []
     return {
         "passed": not wrong,
         "text": "; ".join(wrong or said) + ".",
-        "gate": f"exact backends: every score identical; the others: no flip where the margin is over {CLEAR_LSB} LSB",
+        "gate": "exact backends: every score identical; the others: no clear verdict flips, "
+        f"one whose two best scores are over {CLEAR_LSB} LSB apart",
     }
-
-
-def _names(rows: list[Json]) -> str:
-    return ", ".join(row["name"] for row in rows)
 
 
 def _provenance(order: BackendsOrder, source: Source) -> Json:

@@ -136,20 +136,19 @@ def save_backends(report: Mapping[str, Any], path: Path) -> None:
     _figure_class(path.suffix.removeprefix("."))
     rows = report["backends"]
     figure = _new_figure(11.0, 1.6 + 0.45 * len(rows))
-    times, scores = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+    times, scores = figure.subplots(1, 2, sharey=True)
     for place, row in enumerate(rows):
         t, lsb = row["latency_us"], row["agreement"]["lsb_histogram"]
         times.plot([t["p50"], t["p99"]], [place, place], color="C0" if row["exact"] else "C1", linewidth=3, alpha=0.5)
         times.plot([t["p50"]], [place], "o", color="C0" if row["exact"] else "C1")
         steps, counts = [int(d) for d in lsb], np.array(list(lsb.values()))
         scores.scatter(steps, [place] * len(steps), 12 * np.log1p(counts), color="C0" if row["exact"] else "C1")
-    names = [f"{row['name']}{' (exact)' if row['exact'] else ''}" for row in rows]
+    times.set_yticks(range(len(rows)), [f"{row['name']}{' (exact)' if row['exact'] else ''}" for row in rows])
+    times.invert_yaxis()
     for axes in (times, scores):
-        axes.set_yticks(range(len(rows)), names)
-        axes.invert_yaxis()
         axes.grid(axis="x", which="both", alpha=0.2)
     times.set(xscale="log", xlabel="microseconds a window, p50 (dot) to p99")
-    scores.set(xlabel="scores off by LSB; areas grow with the logarithm of their number")
+    scores.set(xlabel="scores off by LSB; the more, the larger (log)")
     figure.suptitle(f"{report['model']['name']}: {report['source']['text']}", fontsize=9)
     _save(figure, path)
 
