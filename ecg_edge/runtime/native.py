@@ -60,11 +60,15 @@ class NativeBackend:
             cache: where to keep what is compiled; the user's cache folder by default.
 
         Raises:
-            RuntimeMissingError: no C compiler.
+            RuntimeMissingError: no C compiler, or what it makes cannot be loaded from where it is kept.
             GraphError: the native engine cannot run the model; names the op.
             DeviceError: it does not compile, or cannot be kept.
         """
-        self._library: Any = ctypes.CDLL(str(native_library(model, cache=cache)))
+        path = native_library(model, cache=cache)
+        try:
+            self._library: Any = ctypes.CDLL(str(path))
+        except OSError as error:  # such as a home mounted noexec
+            raise RuntimeMissingError(f"the native engine is compiled and cannot be loaded: {error}") from error
         found = Descriptor.in_dll(self._library, f"ecg_model_{NAME}")
         # A function of the library itself: ctypes calls those in half the time of one with a prototype of its own.
         run = self._library._FuncPtr(ctypes.cast(found.run, ctypes.c_void_p).value or 0)
@@ -117,7 +121,7 @@ def native_library(model: bytes, *, cache: Path | None = None) -> Path:
             (folder / file).write_text(text, encoding="utf-8")
         return [[*options, *(path.name for path in sorted(folder.glob("*.c")))]]
 
-    told = (*options, hashlib.sha256(model).hexdigest(), _processor())
+    told = (*options, hashlib.sha256(model).hexdigest(), platform.machine(), _processor())
     try:
         return build("native.so", compiler, _generator(), steps, flags=told, cache=cache)
     except DeviceError as error:

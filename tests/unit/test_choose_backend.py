@@ -13,6 +13,7 @@ from ecg_edge.bundle import Bundle
 from ecg_edge.device import build, toolchain
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.runtime import backend as backends
+from ecg_edge.runtime import native
 from ecg_edge.runtime.backend import RuntimeMissingError
 from ecg_edge.runtime.choose import AUTO, RUNTIMES, choose_backend
 from ecg_edge.runtime.native import NativeBackend
@@ -101,3 +102,14 @@ def test_the_second_start_compiles_nothing_and_another_model_is_compiled(
     other = (Path(__file__).parents[1] / "golden" / "models" / "bench_a.tflite").read_bytes()
     with pytest.raises(AssertionError, match="compiled again"):
         NativeBackend(other, cache=tmp_path)
+
+
+def test_an_engine_that_cannot_be_loaded_is_passed_over(
+    model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "native.so"
+    broken.write_bytes(b"of another machine")
+    monkeypatch.setattr(native, "native_library", lambda *_, **__: broken)
+    choice = choose_backend(AUTO, model)
+    assert choice.exact
+    assert "not native: the native engine is compiled and cannot be loaded: " in choice.why
