@@ -7,6 +7,7 @@ import ipaddress
 import re
 import secrets
 import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ from ecg_edge.bundle import Manifest
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.live.lines import event_json
 from ecg_edge.live.run import Account, Moment
+from ecg_edge.live.source import Chunk, Notice
 from ecg_edge.live.webserver import Page, Server
 from ecg_edge.live.webstore import SHOWN_S, Happening, Store, Update, parts
 from ecg_edge.signal.csvfile import csv_text
+from ecg_edge.signal.prepare import Prepare
 
 LOOPBACK = "127.0.0.1"
 TOKEN_CHARACTERS = 16  # at least; a token drawn here has 43
@@ -46,6 +49,10 @@ class WebPage:
         self._server = Server(where.family, where.sockaddr, _Run(self._store, source), token=token)
         self.url = _url(where, self._server.server_port, token)
 
+    def timed(self, items: Iterable[Chunk | Notice]) -> Iterator[Chunk | Notice]:
+        """The items of the run's source; latency counts from when each comes."""
+        return self._store.timed(items)
+
     def take(self, moment: Moment, account: Account) -> None:
         self._store.take(moment, account)
 
@@ -72,6 +79,7 @@ class _Run(Page):
             "fs_hz": m.fs_hz,
             "leads": m.leads,
             "hop": m.hop,
+            "delay_s": Prepare.from_manifest(m.prepare).delay / m.fs_hz,
             "source": self._source,
             "keeps_s": self._store.keeps_s,
             "shown_s": SHOWN_S,
@@ -117,7 +125,7 @@ def _happening_json(happening: Happening, manifest: Manifest) -> dict[str, Any]:
     return {
         "serial": happening.serial,
         "wall_s": round(happening.wall_s, 1),
-        "late_s": round(happening.late_samples / manifest.fs_hz, 3),
+        "latency_s": round(happening.latency_s, 5),
         "parts": parts(happening.event),
         **event_json(happening.event, manifest),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from threading import Event as Flag
 from threading import Lock
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ecg_edge.bundle import Manifest
 from ecg_edge.live.run import Account, Event, Gap, Moment
-from ecg_edge.live.source import Notice
+from ecg_edge.live.source import Chunk, Notice
 from ecg_edge.live.stream import Verdict
 
 KEEPS_S = 3600  # of signal, for downloads: 1.8 MB a lead at 250 Hz
@@ -69,7 +69,7 @@ class Happening:
     serial: int
     event: Event
     wall_s: float  # seconds since 1970
-    late_samples: int  # of a verdict: how many samples had come after its window
+    latency_s: float  # of a verdict: since the item that brought it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,13 @@ class Store:
         self._serial = self._end = 0
         self._said: tuple[Any, ...] | None = None  # label and state of the last verdict
         self._account: dict[str, Any] = asdict(Account())
-        self._came_s = time.monotonic()
+        self._came_s = self._arrived_s = time.monotonic()
+
+    def timed(self, items: Iterable[Chunk | Notice]) -> Iterator[Chunk | Notice]:
+        """Note when each item of a source comes: latency counts from there."""
+        for item in items:
+            self._arrived_s = time.monotonic()
+            yield item
 
     def take(self, moment: Moment, account: Account) -> None:
         """Take a moment; never waits for a client."""
@@ -158,8 +164,7 @@ class Store:
         return next(((first, part) for first, part in runs if first <= must_hold < first + len(part)), None)
 
     def _keep(self, event: Event, wall_s: float) -> None:
-        late = self._end - event.last_index - 1 if isinstance(event, Verdict) else 0
-        happening = Happening(self._serial, event, wall_s, late)
+        happening = Happening(self._serial, event, wall_s, time.monotonic() - self._arrived_s)
         self._serial += 1
         if isinstance(event, Verdict):
             self._verdicts.append(happening)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from ecg_edge.live.source import Notice
 from ecg_edge.live.web import resolve
 from ecg_edge.live.webstore import SHOWN_S, Ring
 from ecg_edge.signal.csvfile import read_csv, write_csv
+from ecg_edge.signal.prepare import Prepare
 
 FS_HZ = 250
 GAP = range(3000, 3400)  # samples that never come, of those below
@@ -79,6 +81,8 @@ def test_a_client_is_told_what_the_run_was(page: FedPage, bundle: Bundle) -> Non
     ]
     last = told.updates[-1]
     assert last["ended"]
+    assert told.hello["delay_s"] == Prepare.from_manifest(bundle.manifest.prepare).delay / FS_HZ
+    assert all(verdict["latency_s"] > 0 for verdict in told.verdicts)
     assert (last["account"]["received"], last["account"]["missing"]) == (LENGTH - len(GAP), len(GAP))
     (gap,) = (event for event in told.history if event["kind"] == "gap")
     assert (gap["index"], gap["samples"], gap["exact"]) == (GAP.start, len(GAP), True)
@@ -138,7 +142,8 @@ def test_who_does_not_read_holds_nobody_up_and_learns_what_was_left_out(page: Fe
     told = slow.hear(40 * minute)
     skipped = [update["skipped"] for update in told.updates]
     assert max(skipped) > 5 * minute  # far more than one who keeps up could miss between two updates
-    assert len(told.samples) + sum(skipped) == 40 * minute  # all is told, or told to be left out
+    before = told.updates[0]["end"] - sum(len(b64decode(run)) // 2 for _, run in told.updates[0]["runs"])
+    assert before + len(told.samples) + sum(skipped) == 40 * minute  # since it came all is told, or told to be left out
     assert max(told.samples) == 40 * minute - 1
     slow.close()
     quick.close()

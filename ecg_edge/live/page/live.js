@@ -44,7 +44,7 @@ function begin(told) {
     say("verdict", "Waiting for the first window");
     say("detail", "");
     $("hero").className = "hero plain";
-    for (const id of ["late", "rate", "signal"]) say(id, "-");
+    for (const id of ["latency", "rate", "signal"]) say(id, "-");
     $("signal").removeAttribute("data-is");
     say("signal-note", "");
     say("about", [`${told.model} ${told.version}`, `${told.fs_hz} Hz`, told.source].filter(Boolean).join(" · "));
@@ -94,7 +94,8 @@ function verdict(v) {
   });
   say("signal", stateWords(v.state));
   $("signal").dataset.is = none ? "warn" : "";
-  say("late", `${v.late_s.toFixed(2)} s`);
+  say("latency", `${(v.latency_s * 1000).toFixed(1)} ms`);
+  say("latency-note", `and ${hello.delay_s.toFixed(2)} s of filter`);
 }
 
 function count(update) {
