@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import wfdb
 from numpy.typing import NDArray
 
 from ecg_edge.bundle import Bundle
@@ -42,6 +41,8 @@ class Read:
 
 def read(folder: Path) -> list[Read]:
     """Every recording in a folder, in the order of the run; fails where a checksum or a rate is wrong."""
+    import wfdb  # takes a second, which a child that only records need not
+
     found = []
     for header in folder.glob("*.hea"):
         base = str(header.with_suffix(""))
