@@ -18,6 +18,7 @@ def backends_text(report: Mapping[str, Any]) -> str:
         f"{'PASS' if report['verdict']['passed'] else 'FAIL'}  {report['verdict']['text']}",
         f"model   {model['name']} {model['version']}, sha256 {model['sha256'][:12]}",
         f"host    {host['processor']}, {host['cores']} cores, {host['system']}",
+        *([f"        emulated {host['emulated']}"] if "emulated" in host else []),
         f"signal  {report['source']['text']}",
         *([f"        {report['source']['citation']}"] if report["source"]["citation"] else []),
     ]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ecg_edge.bench import backends, trial
 from ecg_edge.bench.backends import ask_in_turns
+from ecg_edge.bench.machine import EMULATED, is_emulated
 from ecg_edge.bundle import Bundle
 from ecg_edge.cli.app import make_app
 from ecg_edge.errors import GraphError
@@ -87,6 +88,16 @@ def test_the_text_and_the_page_name_every_backend(report: dict[str, Any]) -> Non
         assert name in page
     marks, _ = rails(report)
     assert all(0 <= rail.p50 <= rail.p99 <= 1 for rail in marks)
+
+
+def test_an_emulated_machine_is_said_to_be_one(report: dict[str, Any]) -> None:
+    assert is_emulated({"vendor_id": "GenuineIntel"}, "aarch64")
+    assert not is_emulated({"vendor_id": "GenuineIntel"}, "x86_64")
+    assert not is_emulated({"CPU implementer": "0x41"}, "aarch64")
+    made = report["provenance"]
+    told = report | {"provenance": made | {"machine": made["machine"] | {"emulated": EMULATED}}}
+    for page in (backends_text(told), backends_html(told)):
+        assert f"emulated {EMULATED}" in page
 
 
 def only(monkeypatch: pytest.MonkeyPatch, **makers: Any) -> None:
