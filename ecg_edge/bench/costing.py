@@ -16,10 +16,8 @@ import numpy as np
 from ecg_edge.bench.subject import Int8s, Subject, flat, golden, inputs
 from ecg_edge.codegen.bare import export_bare, read_plan
 from ecg_edge.codegen.target import Target, flags
-from ecg_edge.codegen.whole import make_memory
-from ecg_edge.codegen.workload import descriptors
 from ecg_edge.device.avr_engine import AvrEngineBoard
-from ecg_edge.device.elf import Image, read_image
+from ecg_edge.device.elf import read_image
 from ecg_edge.device.enginerun import EngineBoard, EngineRun, EngineSize
 from ecg_edge.device.images import EngineFolder
 from ecg_edge.device.machines import find_core
@@ -53,7 +51,6 @@ class Sample:
     flash_bytes: int  # of engine and model, without harness
     ram_bytes: int  # variables of the engine: scratch and input are the caller's
     stack_bytes: int
-    structures: dict[str, int]  # bytes of each kind of constant structure
 
     def to_json(self) -> dict[str, Any]:
         """For a file of samples."""
@@ -112,11 +109,9 @@ def sample(subject: Subject, core: str, opt: str, *, count: int, cache: Path) ->
             length = subject.graph.input.shape[0] + _STREAM_HOPS * hop
             signal = np.concatenate([given[0][-1], given[0][-1][::-1], given[0][-1]])[:length]
             pushed = board.push(signal, verdicts=1 + _STREAM_HOPS).mean(1)
-    structures = _structures(image, descriptors(plan, make_memory(plan, target)[0], subject.name))
     size = board.size
     return Sample(
-        core, opt, subject.name, hop, run.mean(), pushed,
-        size.flash_bytes, size.ram_bytes, run.stack_bytes, structures
+        core, opt, subject.name, hop, run.mean(), pushed, size.flash_bytes, size.ram_bytes, run.stack_bytes
     )  # fmt: skip
 
 
@@ -129,9 +124,3 @@ def stream_hop(subject: Subject) -> int:
         if read_plan(subject.path, hop=hop).overlaps:
             return hop
     return window
-
-
-def _structures(image: Image, named: list[tuple[str, str]]) -> dict[str, int]:
-    """Bytes of one of each kind, by the image's symbols."""
-    sizes = {symbol.name: symbol.size for symbol in image.symbols if not symbol.function}
-    return {kind: sizes[name] for name, kind in named if sizes.get(name)}

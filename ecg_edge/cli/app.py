@@ -27,7 +27,7 @@ VERBS = {
     "export": "Write the firmware folder of a bundle.",
     "info": "Say what is in a bundle: sizes, layers, what streams.",
     "profile": "Say what each op costs on an emulated core: instructions, bytes.",
-    "fit": "Say which boards a model fits: flash and RAM, estimated.",
+    "fit": "Say which boards a model fits: flash, RAM and time, estimated.",
     "flash": "Put a bundle on a board, and check that the board runs it.",
     "doctor": "Say what this machine has and lacks, and what mends it.",
     "loopback": "Say what a serial line carries, with no board: a pty, a socket, or TX wired to RX.",

@@ -91,6 +91,8 @@ def export(
             note(f"{model.name}: no native engine: {model.native_refusal}")
         print_result(f"{model.name} {model.version}, sha256 {model.sha256[:12]}. {model.stream_note}")
     print_result(_table(report))
+    if report.warning:
+        note(f"warning: {report.warning}")
     print_result(
         f"{report.out}: {len(report.files)} files. Copy {report.out}/EcgEdge into your Arduino libraries folder."
     )

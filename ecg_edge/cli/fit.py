@@ -39,12 +39,13 @@ def fit(
     opt: Annotated[Opt, typer.Option(help="What native code is written for.")] = Opt.size,
     json: Annotated[bool, typer.Option("--json", help="Print it as JSON instead of text.")] = False,
 ) -> None:
-    """Say which boards a model fits, with flash and RAM, before anything is flashed.
+    """Say which boards a model fits, with flash, RAM and time, before anything is flashed.
 
-    Estimates; nothing here was measured on hardware. "tight": the limit lies within the estimate's error.
+    Estimates; nothing here was measured on hardware. Times are of generated C, from emulated instructions. "tight":
+    the limit lies within the estimate's error. "too slow": a live signal comes faster than verdicts can.
 
     Exit code 0: the table of all boards, or every --board fits or is tight. 3: a --board that was asked for does not
-    fit.
+    fit, or is too slow.
 
     Examples:
 
@@ -62,13 +63,13 @@ def fit(
         print_json([one.to_json() for one in found])
     else:
         print_result(_table(found))
-    misses = [one for one in found if one.verdict == "no"]
+    misses = [one for one in found if one.verdict in ("no", "too slow")]
     if board and misses:
         raise GateError("; ".join(f"{one.board}, {one.engine}: {one.reason}" for one in misses))
 
 
 def _table(found: list[Fit]) -> str:
-    rows: list[tuple[str, ...]] = [("board", "engine", "verdict", "flash", "of", "RAM", "of")]
+    rows = [("board", "engine", "verdict", "flash", "of", "RAM", "of", "ms a window", "ms a hop", "CPU, live, %")]
     rows += [
         (
             one.board,
@@ -78,13 +79,42 @@ def _table(found: list[Fit]) -> str:
             f"{one.flash_there_bytes:,}",
             f"{one.ram_bytes:,}",
             f"{one.ram_there_bytes:,}",
+            *_times(one),
         )
         for one in found
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
+    lines = [
         "  ".join(
             cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
+    ]
+    return "\n".join([*lines, *_reasons(found), _footnote(found)])
+
+
+def _times(one: Fit) -> tuple[str, str, str]:
+    """Of the slowest model."""
+    if not one.timings:
+        return ("no estimate",) * 3
+    slowest = max(one.timings, key=lambda timing: timing.cpu[1])
+    return _range(slowest.window_ms), _range(slowest.hop_ms), _range(tuple(100 * share for share in slowest.cpu))
+
+
+def _range(ends: tuple[float, ...]) -> str:
+    return " to ".join(f"{end:,.0f}" if end >= 10 else f"{end:.2g}" for end in ends)
+
+
+def _reasons(found: list[Fit]) -> list[str]:
+    return [f"{one.board}, {one.engine}: {one.verdict}: {one.reason}" for one in found if one.reason]
+
+
+def _footnote(found: list[Fit]) -> str:
+    errors = [timing.instructions_error for one in found for timing in one.timings]
+    if not errors:
+        return "Estimates; nothing was measured on hardware."
+    within = " to ".join(dict.fromkeys(f"{100 * error:.0f}" for error in (min(errors), max(errors))))
+    return (
+        f"Estimates; nothing was measured on hardware. Times, the least to the most: emulated instructions (off by "
+        f"{within} % at worst on models that were not fitted) x cycles an instruction x waits for flash / clock."
     )

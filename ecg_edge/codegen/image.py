@@ -67,6 +67,17 @@ def read_model(bundle: Bundle) -> Model:
     return Model(bundle, data, graph, plan, refusal, arena(graph, manifest))
 
 
+def require_names_apart(models: Sequence[Model]) -> None:
+    """Refuse an image of two models with one name.
+
+    Raises:
+        BundleError: names it.
+    """
+    names = [model.name.upper() for model in models]  # as their macros are
+    if twice := [model.name for model in models if names.count(model.name.upper()) > 1]:
+        raise BundleError(f"two bundles are named {twice[0]}; an image needs different names")
+
+
 def require_engine(model: Model, engine: str) -> None:
     """Refuse a model that the engine cannot run.
 

@@ -160,12 +160,12 @@ class Memory:
         move = line.stride * line.source.shape[1] * (self._wide if self._is_wide(step) else 1)
         return line.columns + line.stride * (_SPEED_SLACK_BYTES // move)
 
-    def moves(self, step: AnyStep, line: Line, gone: int) -> tuple[int, int]:
-        """How often a line's columns are moved to its beginning while it lets go `gone` times, and bytes each."""
+    def moves(self, step: AnyStep, line: Line, gone: int) -> tuple[int, int, bool]:
+        """While a line lets go `gone` times: how often it moves to its beginning, bytes each, and if they are words."""
         column = line.source.shape[1] * (self._wide if self._is_wide(step) else 1)
         kept = max(0, line.span - line.stride)
         slack = (self._capacity(step, line) - line.span) // line.stride
-        return gone // (slack + 1), kept * column
+        return gone // (slack + 1), kept * column, column % 4 == 0
 
     def _plan_op(self, step: Step) -> None:
         op = step.op

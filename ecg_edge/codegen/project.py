@@ -18,7 +18,7 @@ from ..bundle import Bundle, package_data
 from ..errors import BundleError
 from ..files import replacing_folder, write_json
 from .budget import Limits, Need, native_need, require_room, require_tables, tflm_need
-from .image import ENGINES, MakePreparation, Model, image_files, read_model, require_engine
+from .image import ENGINES, MakePreparation, Model, image_files, read_model, require_engine, require_names_apart
 from .native import stream_note
 from .target import PORTABLE, Target
 from .template import render
@@ -61,6 +61,7 @@ class ExportReport:
     needs: tuple[Need, ...]  # of each engine that can run all models
     limits: Limits | None
     files: tuple[str, ...]
+    warning: str = ""  # of what is only likely to go wrong
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -99,9 +100,7 @@ def export(
     """
     assert engine in ENGINES, engine
     models = [read_model(bundle) for bundle in bundles]
-    names = [model.name.upper() for model in models]  # as their macros are
-    if twice := [model.name for model in models if names.count(model.name.upper()) > 1]:
-        raise BundleError(f"two bundles are named {twice[0]}; an image needs different names")
+    require_names_apart(models)
     for model in models:
         require_engine(model, engine)
     needs = [need for need in (native_need(models, target), tflm_need(models)) if need is not None]

@@ -1,9 +1,11 @@
-"""Whether an amount that is partly estimated fits what a board has: yes, no, or too close to say. Layer: codegen."""
+"""Whether what is partly estimated fits what a board has: yes, no, or too close to say. Layer: codegen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 
 class Verdict(StrEnum):
@@ -11,6 +13,7 @@ class Verdict(StrEnum):
 
     FITS = "fits"
     TIGHT = "tight"  # the limit lies within the estimate's error: build it to know
+    SLOW = "too slow"  # there is room, and a live signal comes faster than verdicts can
     NO = "no"
 
 
@@ -40,8 +43,41 @@ class Amount:
         return ""
 
 
-def worst(amounts: tuple[Amount, ...]) -> tuple[Verdict, str]:
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one live model takes of a board's time, the least and the most; 1.0 is all of it."""
+
+    model: str
+    least: float
+    most: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """SLOW where not even the least keeps up."""
+        if self.least > 1.0:
+            return Verdict.SLOW
+        return Verdict.TIGHT if self.most > 1.0 else Verdict.FITS
+
+    @property
+    def reason(self) -> str:
+        """What it takes; empty where it keeps up."""
+        if self.verdict is Verdict.FITS:
+            return ""
+        return f"time: {self.model} live takes {100 * self.least:.0f} to {100 * self.most:.0f} % of the CPU, estimated"
+
+
+class Judged(Protocol):
+    """One resource."""
+
+    @property
+    def verdict(self) -> Verdict: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def worst(resources: Sequence[Judged]) -> tuple[Verdict, str]:
     """The verdict over several resources, and the reasons of those that gave it."""
     order = list(Verdict)
-    verdict = max((amount.verdict for amount in amounts), key=order.index)
-    return verdict, "; ".join(amount.reason for amount in amounts if amount.verdict is verdict and amount.reason)
+    verdict = max((one.verdict for one in resources), key=order.index)
+    return verdict, "; ".join(one.reason for one in resources if one.verdict is verdict and one.reason)

@@ -1,7 +1,7 @@
-"""What an engine does for one verdict, and what it holds, in counts that a core's costs multiply. Layer: codegen.
+"""What an engine does for one verdict, in counts that a core's costs multiply. Layer: codegen.
 
-Counts are exact and come of the plan: products, outputs, columns, bytes moved, by the kernel that the generator chose.
-What each of them costs on a core is measured (`tools/costs.py`) and lies in costs.json.
+Counts come of the plan: products, outputs, columns, bytes moved, by the kernel that the generator chose. What each of
+them costs on a core is measured (`tools/costs.py`) and lies in costs.toml.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
+import numpy as np
+
+from ..graph.interpret import tensors
 from ..graph.ir import (
     Add,
     AveragePool1D,
     Concat,
-    Constant,
     Conv1D,
     Dense,
     DepthwiseConv1D,
+    Graph,
     MaxPool1D,
     Mean,
     Mul,
@@ -30,14 +34,13 @@ from ..graph.ir import (
 )
 from ..graph.ir import Line as SlidingOp
 from ..graph.ir import Table as TableOp
-from ..graph.plan import AnyStep, Keep, Line, Plan, Step, Sum, VectorStep
+from ..graph.plan import AnyStep, Line, Plan, Step, Sum, VectorStep
 from .memory import Memory
 
 Counts = Counter[str]
-_WIDTHS = {"int8_t": 1, "uint8_t": 1, "int16_t": 2, "uint16_t": 2, "int32_t": 4, "uint32_t": 4}
-_ARRAY = re.compile(r"(\w+) \w+\[[^\]]*\] = \{(.*?)\};", re.DOTALL)
-_COMMENT = re.compile(r"//[^\n]*")
-_VECTOR = 16  # values of a vector: MVE
+_SLACK = re.compile(r"\.slack = (\d+)")  # of 256 sums on AVR so many are computed twice
+_BURST = {"portable": 1, "thumb1": 4, "dsp": 8, "mve": 16, "avr": 4, "host": 1}  # values of the input taken at a time
+_MOVED = 16  # bytes that ecg_line_move() takes at a time
 _BLOCK = 4  # outputs that every kernel set computes together
 
 
@@ -62,88 +65,6 @@ def work(plan: Plan, memory: Memory, *, hop: bool = False) -> Counts:
         if isinstance(item, VectorStep):
             counts += _vector(item.op, memory)
     return counts
-
-
-def code(plan: Plan, memory: Memory) -> Counts:
-    """What of an engine takes code: kinds of ops that are there, and steps written out."""
-    counts: Counts = Counter(engine=1, steps=sum(len(section.steps) for section in plan.sections))
-    kinds: set[str] = set()
-    for op in plan.graph.ops:
-        kind = _kind(op, memory)
-        if kind is None:
-            continue
-        kinds.add(f"any.{kind}")
-        counts[f"each.{kind}"] += 1
-        if isinstance(op, Conv1D):
-            counts[f"depth.{kind}"] += op.weights[0].size
-        if isinstance(op, DepthwiseConv1D):
-            counts[f"depth.{kind}"] += op.weights.shape[0]
-    counts.update(dict.fromkeys(kinds, 1))
-    counts["sections"] = len(plan.sections)
-    counts["streams"] = int(plan.overlaps)
-    counts["branches"] = int(any(not _is_chain(section.steps) for section in plan.sections))
-    counts["padded"] = int(any(line.before + line.after for section in plan.sections for line in _lines(section.steps)))
-    counts["kept"] = int(any(isinstance(step, Keep) for section in plan.sections for step in section.steps))
-    counts["queues"] = sum(len(step.feeds) for s in plan.sections for step in s.steps if len(step.feeds) > 1)
-    return counts
-
-
-def tables_bytes(plan: Plan, memory: Memory) -> int:
-    """Every array of constants in the generated C, exactly: weights as packed, biases, multipliers, lookup tables."""
-    total = 0
-    for op in plan.graph.ops:
-        if op.name in memory.layers:
-            total += sum(_array_bytes(memory.layers[op.name].constants))
-        elif isinstance(op, Dense):
-            total += op.weights.size + 4 * op.bias.size + 5 * op.multipliers.size
-        elif isinstance(op, TableOp):
-            total += 256
-        elif isinstance(op, Add | Sub | Mul):
-            operands = (operand for operand in (op.input, op.other) if isinstance(operand, Constant))
-            total += sum(operand.values.size for operand in operands)
-    return total
-
-
-def descriptors(plan: Plan, memory: Memory, name: str = "") -> list[tuple[str, str]]:
-    """Constant structures of the generated C: name and kind. Rows of AVR's units are structures too, without a name."""
-    found = [(f"ecg_model_{name}", "ecg_model_t")]
-    found += [(f"{line.name}_reach", "ecg_reach_t") for section in plan.sections for line in _lines(section.steps)]
-    for op in plan.graph.ops:
-        layer = memory.layers.get(op.name)
-        if layer is not None:
-            found.append((op.name, layer.kind))
-            found += [("", kind) for kind, rows in _struct_rows(layer.constants) for _ in range(rows)]
-            continue
-        kind = _DESCRIPTORS.get(type(op))
-        if isinstance(op, AveragePool1D) and op.pad_before + op.pad_after:
-            kind = "ecg_edge_pool_t"
-        if kind is not None:
-            found.append((op.name, kind))
-    return found
-
-
-_DESCRIPTORS: dict[type, str] = {
-    Dense: "ecg_dense_t",
-    MaxPool1D: "ecg_pool_t",
-    AveragePool1D: "ecg_pool_t",
-    Mean: "ecg_mean_t",
-    Softmax: "ecg_softmax_t",
-    Add: "ecg_add_t",
-    Sub: "ecg_add_t",
-    Mul: "ecg_mul_t",
-}
-
-
-def _array_bytes(text: str) -> Iterator[int]:
-    for kind, values in _ARRAY.findall(text):
-        if kind in _WIDTHS:
-            yield _WIDTHS[kind] * len(re.findall(r"[-\w]+", _COMMENT.sub("", values)))
-
-
-def _struct_rows(text: str) -> Iterator[tuple[str, int]]:
-    for kind, values in _ARRAY.findall(text):
-        if kind not in _WIDTHS:
-            yield kind, values.count("{")
 
 
 def _columns(plan: Plan, *, hop: bool) -> Iterator[tuple[str, int]]:
@@ -187,9 +108,10 @@ def _step(memory: Memory, step: AnyStep, columns: dict[str, int]) -> Counts:
         counts["put_bytes"] += came * feed.source.shape[1]
         if feed.line is not None:
             gone = columns[step.output.name] if step.output is not None else 0
-            moves, size = memory.moves(step, feed.line, gone)
+            moves, size, words = memory.moves(step, feed.line, gone)
             counts["moves"] += moves
-            counts["moved_bytes"] += moves * size
+            counts["moved_words" if words else "moved_apart"] += moves * (size // _MOVED)
+            counts["moved_bytes"] += moves * (size % _MOVED)
     if isinstance(step, Sum):
         counts["mean_values"] += columns[step.feeds[0].source.name] * step.op.input.shape[1]
         counts["mean_columns"] += columns[step.feeds[0].source.name]
@@ -204,8 +126,10 @@ def _step(memory: Memory, step: AnyStep, columns: dict[str, int]) -> Counts:
 def _vector(op: Op, memory: Memory) -> Counts:
     if isinstance(op, Mean):
         length, channels = op.input.shape
-        summed = op.name in memory.summed
-        return Counter(mean_outputs=channels, kept_values=0 if summed else length * channels)
+        if op.name not in memory.summed:
+            return Counter(mean_outputs=channels, kept_values=length * channels)
+        step = next(s for section in memory.plan.sections for s in section.steps if isinstance(s, Sum) and s.op is op)
+        return Counter(mean_outputs=channels, mean_blocks=channels * step.blocks)
     return _op(op, memory)
 
 
@@ -221,7 +145,7 @@ def _op(op: Op, memory: Memory) -> Counts:
             f"{kind}.groups": -(-out // 8) * taps,
             f"{kind}.outputs": out,
             f"{kind}.columns": 1,
-        })  # fmt: skip
+        }) + _dearer(kind, memory.layers[op.name].how, out)  # fmt: skip
     outputs = op.output.shape[-1]
     if isinstance(op, Dense):
         return Counter(dense_macs=op.weights.size, dense_outputs=outputs)
@@ -238,19 +162,64 @@ def _matrix(op: Conv1D, memory: Memory) -> Counts:
     out, depth = len(op.weights), op.weights[0].size
     kind = _kind(op, memory)
     blocks = -(-out // _BLOCK)
+    burst = _BURST[memory.target.kernels]
     counts: Counts = Counter({
         f"{kind}.macs": out * depth,
-        f"{kind}.blocks": blocks * depth,
-        f"{kind}.vectors": blocks * -(-depth // _VECTOR),
-        f"{kind}.rest": out % _BLOCK * -(-depth // _VECTOR),
+        f"{kind}.bursts": blocks * (depth // burst),
+        f"{kind}.rest_of_burst": blocks * (depth % burst),
+        f"{kind}.last_bursts": out % _BLOCK * (depth // burst),
+        f"{kind}.last_rest": out % _BLOCK * (depth % burst),
         f"{kind}.outputs": out,
         f"{kind}.groups": blocks,
         f"{kind}.columns": 1,
     })  # fmt: skip
+    how = memory.layers[op.name].how
+    counts += _dearer(kind, how, out)
+    if memory.target.kernels == "dsp" and "ECG_ALIGNED" not in how:
+        counts[f"{kind}.apart"] = blocks * (depth // burst)
+    if memory.target.kernels == "avr":
+        skipped, least = _at_their_ends(memory.plan.graph)[op.name]
+        counts[f"{kind}.met"] = round(out // _BLOCK * _BLOCK * depth * (1.0 - skipped))
+        counts[f"{kind}.scaled"] = round(out * (1.0 - least))
+    slack = _SLACK.search(memory.layers[op.name].constants)
+    counts[f"{kind}.unsure"] = out * int(slack[1]) if slack else 0
     if op.dilation > 1:
         counts["copied"] += depth
         counts["taps_copied"] += op.weights.shape[1]
     return counts
+
+
+def _dearer(kind: str | None, how: tuple[str, ...], outputs: int) -> Counts:
+    """Outputs whose numbers ask for more than others': what each kernel set calls so."""
+    facts = {
+        "unfused": how and not {"ECG_FUSED", "ECG_BENT", "ECG_STRAIGHT", "ECG_RIGHT", "ECG_MIXED"} & set(how),
+        "uneven": "ECG_EVEN" not in how,
+        "mixed": "ECG_MIXED" in how,
+        "bounded": "ECG_BOUNDED" in how,
+        "bent": "ECG_BENT" in how,
+    }
+    return Counter({f"{kind}.{name}": outputs for name, true in facts.items() if true})
+
+
+@lru_cache(maxsize=8)
+def _at_their_ends(graph: Graph) -> dict[str, tuple[float, float]]:
+    """Of each convolution, the share of its inputs that are -128, and of its outputs that are at their least.
+
+    An AVR skips the former, and needs not scale the latter: half of them about many a RELU. Over noise and slow waves:
+    behind the first layers it makes little difference what a window looks like.
+    """
+    random = np.random.default_rng(0)
+    found = []
+    for tensor in graph.inputs:
+        noise = random.integers(-128, 128, (2, *tensor.shape))
+        steps = np.cumsum(random.normal(0, 4, (2, *tensor.shape)), axis=1)
+        found.append(np.concatenate([noise, np.clip(np.rint(steps), -128, 127)]).astype(np.int8))
+    values = tensors(graph, tuple(found) if len(found) > 1 else found[0])
+    return {
+        op.name: (float((values[op.input.name] == -128).mean()), float((values[op.output.name] == op.act_min).mean()))
+        for op in graph.ops
+        if isinstance(op, Conv1D)
+    }
 
 
 def _kind(op: Op, memory: Memory) -> str | None:

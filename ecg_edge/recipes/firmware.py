@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ecg_edge.codegen.selftest import Preparation
 from ecg_edge.codegen.target import CORES, PORTABLE, find_target
 from ecg_edge.device.boards import find_board
 from ecg_edge.errors import BudgetError
+from ecg_edge.recipes.timing import require_live, timings
 from ecg_edge.signal.prepare import Prepare, prepare
 
 SHIPPED_MODEL = "ecg5"
@@ -32,6 +34,9 @@ def export(
 ) -> project.ExportReport:
     """Write the firmware folder of a bundle, or of an image of several.
 
+    A board that cannot keep up with a live signal is refused as one without room is; where it is not sure to keep up,
+    the report has a warning.
+
     Args:
         bundle: the model, or the models in the order the wire numbers them.
         out: the folder.
@@ -48,16 +53,21 @@ def export(
     limits = None if board is None else board_limits(board)
     if engine == "tflm" and board is not None and find_board(board).core == "avr":
         raise BudgetError(f"board {board} has an 8-bit core, and TensorFlow Lite Micro needs 32; --engine native runs")
-    return project.export(
+    target = find_target(core if core is not None else core_of(board), opt)
+    warning = ""
+    if engine == "native" and board is not None:
+        warning = require_live(timings([read_model(one) for one in bundles], find_board(board), target), board)
+    report = project.export(
         bundles,
         out,
         engine=engine,
         make_preparation=make_preparation,
         board=board or "generic",
         limits=limits,
-        target=find_target(core if core is not None else core_of(board), opt),
+        target=target,
         force=force,
     )
+    return replace(report, warning=warning)
 
 
 def shipped_image() -> dict[str, str]:

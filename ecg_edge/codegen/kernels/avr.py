@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,8 @@ def depthwise(name: str, op: DepthwiseConv1D, *, opt: Opt) -> Layer:
     return _layer("ecg_channels", name, op, guesses, folded_bias(op), table, fields)
 
 
-def find_guesses(op: Conv1D | DepthwiseConv1D) -> list[Guess] | None:
+@lru_cache(maxsize=64)  # the search takes a while, and who estimates asks again
+def find_guesses(op: Conv1D | DepthwiseConv1D) -> tuple[Guess, ...] | None:
     """Numbers for each output; None where one has none."""
     bias = folded_bias(op)
     furthest = reach(op, bias)
@@ -68,7 +70,7 @@ def find_guesses(op: Conv1D | DepthwiseConv1D) -> list[Guess] | None:
         return None
     guesses = [_guess(op, unit, int(furthest[unit])) for unit in range(op.bias.size)]
     found = [guess for guess in guesses if guess is not None]
-    return found if len(found) == len(guesses) else None
+    return tuple(found) if len(found) == len(guesses) else None
 
 
 def _guess(op: Conv1D | DepthwiseConv1D, unit: int, furthest: int) -> Guess | None:
@@ -96,7 +98,13 @@ def _factor(multiplier: int, shift: int) -> int:
 
 
 def _layer(
-    kind: str, name: str, op: Conv1D | DepthwiseConv1D, guesses: list[Guess], begins: Ints, table: str, fields: str
+    kind: str,
+    name: str,
+    op: Conv1D | DepthwiseConv1D,
+    guesses: tuple[Guess, ...],
+    begins: Ints,
+    table: str,
+    fields: str,
 ) -> Layer:
     numbers = zip(guesses, begins.tolist(), op.multipliers.tolist(), op.shifts.tolist(), strict=True)
     lines = ctext.lines(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class Stairs:
     flights: tuple[Flight, ...]
 
 
+@lru_cache(maxsize=64)  # the search takes a while, and every Thumb-1 core asks for the same
 def find_stairs(op: Conv1D | DepthwiseConv1D) -> Stairs | None:
     """Numbers that take every step where the layer's requantization takes it; None where there are none."""
     if op.act_max <= op.act_min or reach(op, folded_bias(op)).max() >= _FURTHEST_SUM:
