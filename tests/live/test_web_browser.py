@@ -158,6 +158,19 @@ def test_no_line_is_drawn_across_a_gap(tab: Browser, page: FedPage, scheme: str)
     assert links == 2
 
 
+def test_after_a_gap_the_verdict_before_it_stands_no_more(tab: Browser, page: FedPage) -> None:
+    feed_ecg(page, 0, 3000)
+    tab.open(page.page.url)
+    tab.wait_for(f"!{TEXT.format('verdict')}.startsWith('Waiting')")
+    feed_ecg(page, 3000, 3500)
+    for _ in range(2):
+        tab.wait_for(f"{TEXT.format('verdict')} === 'Waiting for a whole window after the gap'")
+        assert "%" not in tab.value("document.getElementById('odds').textContent")
+        tab.open(page.page.url)  # who comes only now is told the same
+    feed_ecg(page, 3500, 5000)
+    tab.wait_for(f"!{TEXT.format('verdict')}.startsWith('Waiting')")
+
+
 def test_a_download_of_the_page_is_the_events_ecg(tab: Browser, page: FedPage) -> None:
     feed_ecg(page, 0, 2500)
     tab.open(page.page.url)

@@ -60,7 +60,9 @@ function take(update) {
   heard = performance.now();
   for (const run of update.runs) run[1] = numbers(run[1]);
   strip.take(update);
-  if (update.verdicts.length) verdict(update.verdicts.at(-1));
+  const said = update.verdicts.at(-1), gap = update.history.findLast((event) => event.kind === "gap");
+  if (gap && gap.serial > (said?.serial ?? -1)) unsay();
+  else if (said) verdict(said);
   for (const event of update.history) if (event.serial >= newest) remember(event);
   if (update.skipped) behind(update.skipped / hello.fs_hz);
   count(update);
@@ -96,6 +98,19 @@ function verdict(v) {
   $("signal").dataset.is = none ? "warn" : "";
   say("latency", `${(v.latency_s * 1000).toFixed(1)} ms`);
   say("latency-note", `and ${hello.delay_s.toFixed(2)} s of filter`);
+}
+
+// After a gap: what was said is of another signal.
+function unsay() {
+  $("hero").classList.remove("none");
+  $("verdict").classList.add("long");
+  say("verdict", "Waiting for a whole window after the gap");
+  say("detail", "");
+  for (const row of $("odds").children) {
+    row.className = "";
+    row.querySelector("i").style.transform = "scaleX(0)";
+    row.querySelector(".n").textContent = "-";
+  }
 }
 
 function count(update) {
