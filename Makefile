@@ -22,12 +22,13 @@ HOST_PACKAGES := gcc libc6-dev
 ARM_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi
 RISCV_PACKAGES := gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
 PI_PACKAGES := qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+PI32_PACKAGES := qemu-user-static gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES) gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev chromium systemd
 
-.PHONY: help venv model demo check test pi-test soak fuzz emu hil bench identity golden size lock clean
+.PHONY: help venv model demo check test pi-test pi32-test soak fuzz emu hil bench identity golden size lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: .venv/.dev ## make .venv with everything that building and testing need
 
@@ -53,6 +54,10 @@ test: .venv/.dev ## everything that needs no hardware
 pi-test: .venv/.dev ## the run path on an emulated Raspberry Pi (Debian arm64, aarch64 wheels): minutes
 	@tools/system.sh $(HOST_PACKAGES) $(PI_PACKAGES)
 	$(BIN)/python tools/pi.py test
+
+pi32-test: .venv/.dev ## the same on a 32-bit one (Debian armhf)
+	@tools/system.sh $(HOST_PACKAGES) $(PI32_PACKAGES)
+	$(BIN)/python tools/pi.py --machine armhf test
 
 soak: .venv/.dev ## the tests that draw at random, with many more draws (half an hour)
 	@tools/system.sh $(HOST_PACKAGES)

@@ -1,11 +1,12 @@
 """Run this project as a Raspberry Pi would: on an emulated one, held to answers that this machine computed.
 
     python tools/pi.py test [--windows 1000]    all backends against the golden model, and the tests of the run path
+    python tools/pi.py --machine armhf ...      the same on a 32-bit one
     python tools/pi.py run COMMAND ...          one command there, as in: run ecg-edge doctor --run
     python tools/pi.py size                     what pip install 'ecg-edge[pi]' takes on the disk, by package
 
 The Pi is a folder, build/pi (tools/pi_root.py), made on first use. Emulated is not hardware: it proves bits and
-behaviour, and no time. `test` writes build/pi/report.json, and ends with 3 when an exact backend differs or a test
+behaviour, and no time. `test` writes build/pi/report-arm64.json, and ends with 3 when an exact backend differs or a test
 fails.
 """
 
@@ -137,7 +138,9 @@ def test(machine: Machine, windows: int) -> int:
     options = ["-o", f"cache_dir={machine.folder / 'pytest'}"]
     status = subprocess.run([*command, *options], cwd=REPOSITORY, env=machine.environment(), check=False).returncode
     wrong = [*differing(here), *differing(there), *differing_runs(machine)]
-    write_json(BUILD / "report.json", {"here": here, "there": there, "different": wrong, "tests": status})
+    write_json(
+        BUILD / f"report-{machine.name}.json", {"here": here, "there": there, "different": wrong, "tests": status}
+    )
     for what in wrong:
         print(f"differs from the golden answers: {what}")
     return 3 if wrong or status else 0

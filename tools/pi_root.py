@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,8 +37,7 @@ class Machine:
     qemu: str
     cpu: str  # what qemu emulates, and what -march=native means
     compiler: str  # runs here, compiles for there: qemu-user cannot start GCC's parts one by one
-    debs: tuple[str, ...] = ("python3.11", "libstdc++6", "libatomic1")
-    from_debian: tuple[str, ...] = ()  # packages that have no wheels for this machine
+    from_debian: tuple[str, ...] = ()  # packages of the lock that have no wheels for it
 
     @property
     def folder(self) -> Path:
@@ -70,7 +70,13 @@ class Machine:
 
 MACHINES = {
     machine.name: machine
-    for machine in (Machine("arm64", "aarch64", "qemu-aarch64-static", "cortex-a72", "aarch64-linux-gnu-gcc"),)
+    for machine in (
+        Machine("arm64", "aarch64", "qemu-aarch64-static", "cortex-a72", "aarch64-linux-gnu-gcc"),  # a Pi 4
+        Machine(  # a Pi 2, or any with a 32-bit system
+            *("armhf", "armv7l", "qemu-arm-static", "cortex-a7", "arm-linux-gnueabihf-gcc"),
+            from_debian=("numpy", "scipy", "ai-edge-litert"),  # and of the last there is none at all
+        ),
+    )
 }
 
 
@@ -169,9 +175,12 @@ def _make_root(machine: Machine) -> None:
     }
     given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     run(["apt-get", *given, "-qq", "update"])
-    run(["apt-get", *given, "-qq", "-y", "--download-only", "install", *machine.debs])
+    packages = (PYTHON, "libstdc++6", "libatomic1", *(f"python3-{name}" for name in machine.from_debian[:2]))
+    run(["apt-get", *given, "-qq", "-y", "--download-only", "install", *packages])
     for package in sorted((apt / "archives").glob("*.deb")):
         run(["dpkg-deb", "-x", package, machine.root])
+    for library in machine.root.glob("usr/lib/*/*/lib*.so.3"):  # BLAS and LAPACK; else update-alternatives does it
+        (library.parents[1] / library.name).symlink_to(library)
     shutil.rmtree(apt)
 
 
@@ -184,10 +193,9 @@ def _sources() -> list[str]:
     told = run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages", "Origin: Debian"]
     )
-    lines = set()
-    for mirror, _, release in (line.partition(" ") for line in told.splitlines()):
-        _, dash, part = release.partition("-")
-        lines.add(f"deb [signed-by={KEYRING}] {mirror} {DEBIAN}{dash}{part} main")
+    # The release alone: a point release is all that a test needs, and other suites may be out of step with a mirror.
+    found = (line.partition(" ") for line in told.splitlines())
+    lines = {f"deb [signed-by={KEYRING}] {mirror} {DEBIAN} main" for mirror, _, release in found if "-" not in release}
     if not lines:
         raise EcgEdgeError("apt knows no mirror of Debian here: a Debian host, and apt-get update, are needed")
     return sorted(lines)
@@ -195,8 +203,14 @@ def _sources() -> list[str]:
 
 def _make_venv(machine: Machine) -> None:
     shutil.rmtree(machine.venv, ignore_errors=True)
-    run([machine.root / "usr" / "bin" / "python", "-m", "venv", "--without-pip", machine.venv], machine.environment())
-    pip_install(machine.wheels, machine.site, "--require-hashes", "-r", LOCK)
+    options = ["--without-pip", *(["--system-site-packages"] if machine.from_debian else [])]
+    run([machine.root / "usr" / "bin" / "python", "-m", "venv", *options, machine.venv], machine.environment())
+    entries = re.split(r"\n(?=\S)", LOCK.read_text(encoding="utf-8"))
+    wanted = machine.folder / "requirements.txt"
+    wanted.write_text(
+        "\n".join(e for e in entries if e.partition("==")[0] not in machine.from_debian), encoding="utf-8"
+    )
+    pip_install(machine.wheels, machine.site, "--require-hashes", "--no-deps", "-r", wanted)
 
 
 def _install_project(machine: Machine) -> None:

@@ -24,6 +24,8 @@ probe() {
         gcc-aarch64-linux-gnu) command -v aarch64-linux-gnu-gcc ;;
         libc6-dev-arm64-cross) printf '#include <stdio.h>\n' | aarch64-linux-gnu-gcc -E - ;;
         systemd) command -v systemd-analyze ;;
+        gcc-arm-linux-gnueabihf) command -v arm-linux-gnueabihf-gcc ;;
+        libc6-dev-armhf-cross) printf '#include <stdio.h>\n' | arm-linux-gnueabihf-gcc -E - ;;
         libelf-dev) printf '#include <libelf.h>\n' | gcc -E - ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1

@@ -56,6 +56,7 @@ def scatter(window: Ints, index: Ints, value: NDArray[np.float32], grid: Grid) -
     """
     row = grid.length + 2
     flat = np.clip(index, -1, grid.length) + (window * row + 1)[:, None]
+    flat = flat.astype(np.intp, copy=False)  # on 32 bits NumPy counts nothing else
     total = np.bincount(flat.reshape(-1), weights=value.reshape(-1), minlength=grid.n * row)
     return np.asarray(total, np.float64).reshape(grid.n, row)[:, 1:-1]
 

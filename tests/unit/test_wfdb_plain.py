@@ -78,13 +78,13 @@ def test_what_is_not_plain_is_left_to_wfdb(tmp_path: Path, was: str, is_: str) -
     assert read_plain(tmp_path / "noise", lambda names: 0) is None
 
 
-def test_a_run_on_a_record_needs_no_wfdb(tmp_path: Path) -> None:
+def test_a_run_on_a_record_needs_neither_wfdb_nor_tensorflow(tmp_path: Path) -> None:
     base = write(tmp_path, "212", samples=4000, leads=1)
     code = (
-        "import sys; sys.modules.update(dict.fromkeys(('wfdb', 'pandas', 'matplotlib')));"
+        "import sys; sys.modules.update(dict.fromkeys(('wfdb', 'pandas', 'matplotlib', 'tensorflow', 'keras')));"
         "from ecg_edge.cli.app import main; main()"
     )
-    words = ["run", "--record", str(base), "--speed", "max", "--backend", "numpy", "--json"]
+    words = ["run", "--record", str(base), "--speed", "max", "--json"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert '"kind":"verdict"' in done.stdout
