@@ -177,7 +177,7 @@ def test_every_answer_forbids_other_origins_scripts_and_frames(page: FedPage) ->
 
 
 def test_the_page_names_no_other_machine(page: FedPage) -> None:
-    for path in ("/", "/live.js", "/strip.js", "/live.css", "/style.css", "/icon.svg"):
+    for path in ("/", "/live.js", "/strip.js", "/samples.js", "/live.css", "/style.css", "/icon.svg"):
         code, body, _ = get(page.port, path)
         assert code == 200
         assert b"//" not in body.replace(b"http://www.w3.org/2000/svg", b"").replace(b"// ", b"")
