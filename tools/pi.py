@@ -6,8 +6,8 @@
     python tools/pi.py size                     what pip install 'ecg-edge[pi]' takes on the disk, by package
 
 The Pi is a folder, build/pi (tools/pi_root.py), made on first use. Emulated is not hardware: it proves bits and
-behaviour, and no time. `test` writes build/pi/report-arm64.json, and ends with 3 when an exact backend differs or a test
-fails.
+behaviour, and no time. `test` writes build/pi/report-<machine>.json, and ends with 3 when an exact backend differs or a
+test fails.
 """
 
 from __future__ import annotations
