@@ -10,6 +10,7 @@ from typing import Any
 from ecg_edge.bundle import Manifest
 from ecg_edge.live.run import Account, Event, Gap, Moment
 from ecg_edge.live.source import Notice
+from ecg_edge.live.stream import Verdict
 
 
 class Lines:
@@ -23,8 +24,13 @@ class Lines:
     def take(self, moment: Moment, account: Account) -> None:
         self._account = account
         for event in moment.events:
-            told = line(event_json(event, self._manifest)) if self._as_json else event_text(event, self._manifest)
-            self._write(told)
+            self._write(self._told(event, moment))
+
+    def _told(self, event: Event, moment: Moment) -> str:
+        if not self._as_json:
+            return event_text(event, self._manifest)
+        told = event_json(event, self._manifest)
+        return line(told | {"rate_bpm": moment.rate_bpm} if isinstance(event, Verdict) else told)
 
     def close(self) -> None:
         end, m = self._account, self._manifest

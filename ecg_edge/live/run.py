@@ -6,9 +6,11 @@ source --> Chunk, Notice --> run() --> Moment (chunk, events) --> each sink: lin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
+from ecg_edge.live.pulse import Pulse
 from ecg_edge.live.source import Chunk, Notice
 from ecg_edge.live.stream import Stream, Verdict
 
@@ -52,6 +54,7 @@ class Moment:
 
     chunk: Chunk  # may be empty: nothing came for a while, something was said, or the end
     events: tuple[Event, ...]
+    rate_bpm: int | None = None  # of the heart, at the end of the chunk; None: not known
 
 
 class Sink(Protocol):
@@ -77,9 +80,10 @@ def run(items: Iterable[Chunk | Notice], stream: Stream, account: Account) -> It
 
     A gap ends the stream before it, and the next one begins behind it: nothing is bridged.
     """
+    pulse = Pulse(stream.fs_hz)
     for item in items:
         if isinstance(item, Notice):
-            yield Moment(Chunk.empty(stream.index, stream.leads), (item,))
+            yield Moment(Chunk.empty(stream.index, stream.leads), (item,), pulse.rate_bpm)
             continue
         events: list[Event] = []
         lost = item.index - stream.index
@@ -87,22 +91,23 @@ def run(items: Iterable[Chunk | Notice], stream: Stream, account: Account) -> It
             events += stream.end()
             events.append(Gap(stream.index, lost, exact=item.exact))
             stream.restart(item.index)
+            pulse.restart(item.index)
         events += stream.push(item.samples_uv, item.flags)
+        pulse.push(item)
         account.received += len(item.samples_uv)
         account.count(events)
-        yield Moment(item, tuple(events))
+        yield Moment(item, tuple(events), pulse.rate_bpm)
     last = stream.end()
     account.count(last)
-    yield Moment(Chunk.empty(stream.index, stream.leads), tuple(last))
+    yield Moment(Chunk.empty(stream.index, stream.leads), tuple(last), pulse.rate_bpm)
 
 
 def drive(moments: Iterable[Moment], sinks: Iterable[Sink], account: Account) -> None:
     """Give every sink every moment; close them all, whatever happens."""
     given = list(sinks)
-    try:
+    with ExitStack() as closing:
+        for sink in given:
+            closing.callback(sink.close)
         for moment in moments:
             for sink in given:
                 sink.take(moment, account)
-    finally:
-        for sink in given:
-            sink.close()

@@ -40,7 +40,7 @@ class Stream:
     def __init__(self, manifest: Manifest, backend: Backend) -> None:
         """Args: manifest, of the bundle that the backend runs; backend, int8 in and out."""
         self._manifest, self._backend = manifest, backend
-        self.leads = manifest.leads
+        self.leads, self.fs_hz = manifest.leads, manifest.fs_hz
         self._p = Prepare.from_manifest(manifest.prepare)
         self.restart(0)
 
