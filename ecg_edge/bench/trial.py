@@ -51,11 +51,11 @@ def try_backend(name: str, model: bytes, windows: NDArray[Any]) -> Trial:
 
 def processes_work() -> bool:
     """Whether Python can start itself anew here: some emulators, and some service managers, do not let it."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-        try:
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
             return fresh.submit(bool, 1).result()
-        except BrokenProcessPool:
-            return False
+    except (BrokenProcessPool, OSError, NotImplementedError):
+        return False
 
 
 def _trial(name: str, model: bytes, windows: NDArray[Any]) -> Trial:
