@@ -65,7 +65,7 @@ class _Files:
                 Path(str(file.name)).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class _Mark:
     index: int
     code: int
@@ -207,7 +207,8 @@ class Recording:
         """Bytes of the marks whose turn has come, and the sample of the last of them."""
         data = [] if self.safe.sizes[1] else [time_resolution_bytes(self._fs_hz)]
         at = self._now.annotated
-        for mark in sorted(mark for mark in self._marks if self._ripe(mark, last=last)):
+        ripe = [mark for mark in self._marks if self._ripe(mark, last=last)]
+        for mark in sorted(ripe, key=lambda mark: mark.index):  # those of one sample as they came
             # wfdb-python takes a note on sample 0 for a definition, and drops it.
             sample = max(at, 1, min(mark.index - self.index, self._now.samples - 1))
             data.append(annotation_bytes(sample - at, mark.code, mark.text, subtype=mark.subtype))
