@@ -31,7 +31,7 @@ from ecg_edge.files import json_text, write_text
 
 RUN = (str(Path(sys.executable).with_name("ecg-edge")), "run", "ecg5")
 SETTLE_S = 2.0  # after the first verdict, before CPU is counted
-SAMPLED_S = 0.05
+VERDICT = b'"kind":"verdict"'
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -44,7 +44,7 @@ def start_s(record: Path, times: int) -> list[float]:
             [*RUN, *_replay(record), "--json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as run:
             assert run.stdout is not None
-            if b'"kind":"verdict"' not in run.stdout.readline():
+            if VERDICT not in run.stdout.readline():
                 raise SystemExit(f"ecg-edge run says no verdict on {record}")
             found.append(time.perf_counter() - begin)
             run.terminate()
@@ -84,13 +84,15 @@ def live(record: Path, seconds: float, *, web: bool) -> float:
 
 
 def growth(hours: float) -> dict[str, float]:
-    """Resident memory while so much synthetic ECG goes through: after a quarter of the time, and at its most later."""
-    seconds = str(3600 * hours)
-    resident = []
-    with subprocess.Popen([*RUN, "--synthetic", "--speed", "max", "--quiet", "--seconds", seconds]) as run:
-        while run.poll() is None:
-            resident.append(_status_kib(run.pid, "VmRSS"))
-            time.sleep(SAMPLED_S)
+    """Resident memory at each verdict while so much synthetic ECG goes through: after a quarter, and at its most later.
+
+    By verdicts and not by the clock, or a short run's imports would count as growth.
+    """
+    words = [*RUN, "--synthetic", "--speed", "max", "--json", "--seconds", str(3600 * hours)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
+        assert run.stdout is not None
+        resident = [_status_kib(run.pid, "VmRSS") for line in run.stdout if VERDICT in line]
+    resident = [kib for kib in resident if kib]  # none any more once it has ended, with lines still in the pipe
     settled, later = resident[len(resident) // 4], max(resident[len(resident) // 4 :])
     return {"hours": hours, "settled_mib": settled / 1024, "growth_mib": (later - settled) / 1024}
 
