@@ -36,6 +36,7 @@ from random_tflite import random_tflite  # noqa: E402
 from ecg_edge.bench.costing import CORES, Sample, sample  # noqa: E402
 from ecg_edge.bench.subject import Subject, find_subject  # noqa: E402
 from ecg_edge.codegen.bare import read_plan  # noqa: E402
+from ecg_edge.codegen.budget import AVR_CODE_BYTES, NATIVE_CODE_BYTES, model_flash_bytes  # noqa: E402
 from ecg_edge.codegen.target import Opt, Target  # noqa: E402
 from ecg_edge.codegen.whole import make_memory  # noqa: E402
 from ecg_edge.codegen.workload import work  # noqa: E402
@@ -150,6 +151,7 @@ class Costs:
     worst: list[tuple[float, str]]  # of what was not fitted
     inside: float  # the worst of what was
     typical: float  # the median of what was not
+    flash: tuple[int, int]  # bytes by which codegen/budget.py misses an engine's; below 0: it took less
 
     @property
     def error(self) -> float:
@@ -170,6 +172,7 @@ def find_costs(samples: Samples, models: Models, opt: Opt) -> Costs:
         worst,
         abs(misses(costs, inside)[0][0]),
         float(np.median([abs(miss) for miss, _ in worst])),
+        _flash_misses(samples, models.held_out, opt),
     )  # fmt: skip
 
 
@@ -182,6 +185,18 @@ def _rows(samples: Samples, subject: Subject, opt: Opt) -> Iterator[Row]:
     yield Row(f"{subject.name}, window", work(plan, memory), found.window_instructions)
     if found.hop_instructions is not None:
         yield Row(f"{subject.name}, hop", work(plan, memory, hop=True), found.hop_instructions)
+
+
+def _flash_misses(samples: Samples, models: Sequence[Subject], opt: Opt) -> tuple[int, int]:
+    """The least and the most."""
+    code = (AVR_CODE_BYTES if samples.core == "avr" else NATIVE_CODE_BYTES)[opt]
+    found = []
+    for subject in models:
+        took = samples.of(subject.name, opt)
+        if took is not None:
+            plan = read_plan(subject.path, hop=took.hop)
+            found.append(took.flash_bytes - code - model_flash_bytes(plan, Target(samples.core, opt)))
+    return min(found), max(found)
 
 
 def table(found: Sequence[Costs], prepares: dict[str, Prepared], seed: int) -> str:
@@ -207,14 +222,24 @@ def table(found: Sequence[Costs], prepares: dict[str, Prepared], seed: int) -> s
 
 def report(found: Sequence[Costs]) -> str:
     """For people."""
-    lines = ["core        opt    error  fitted, worst  held out, median  models fitted, held out  terms  worst"]
+    lines = [
+        "error: the worst of what was not fitted; flash: bytes by which codegen/budget.py misses an engine's",
+        "core        opt    error  median  of fitted, worst  models fitted, not  terms  flash             worst",
+    ]
     lines += [
-        f"{one.core:<11} {one.opt:<6} {one.error:4.0%} {one.inside:14.1%} {one.typical:17.1%} "
-        f"{one.fitted_models:14} {one.held_out_models:9} {len(one.costs):6}  "
-        + "; ".join(f"{what} {miss:+.1%}" for miss, what in one.worst[:3])
+        f"{one.core:<11} {one.opt:<6} {one.error:5.0%} {one.typical:7.1%} {one.inside:17.1%} "
+        f"{one.fitted_models:14} {one.held_out_models:4} {len(one.costs):6}  "
+        f"{f'{one.flash[0]:+,} to {one.flash[1]:+,}':<17} "
+        + "; ".join(f"{what} {miss:+.1%}" for miss, what in one.worst[:2])
         for one in found
     ]
     return "\n".join(lines)
+
+
+def _measured(core: str, models: Models, *, resume: bool) -> Samples:
+    samples = Samples(core, resume=resume)
+    samples.measure(models)
+    return samples
 
 
 def main() -> int:
@@ -229,9 +254,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
             models = find_models(Path(folder), wanted.seed)
-            measured = [Samples(core, resume=wanted.resume) for core in cores]
-            for samples in measured:
-                samples.measure(models)
+            measured = [_measured(core, models, resume=wanted.resume) for core in cores]
             if wanted.measure_only:
                 return 0
             found = [find_costs(samples, models, opt) for samples in measured for opt in OPTS]

@@ -21,7 +21,7 @@ from ecg_edge.device.elf import read_image
 from ecg_edge.device.enginerun import EngineBoard, EngineRun, EngineSize
 from ecg_edge.device.images import EngineFolder
 from ecg_edge.device.machines import find_core
-from ecg_edge.errors import DeviceError
+from ecg_edge.errors import BudgetError, DeviceError
 
 # Core -> the emulated core that runs it, and what its compiler is told besides. A Cortex-M4 runs a Cortex-M3's code.
 CORES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -85,7 +85,10 @@ def sample(subject: Subject, core: str, opt: str, *, count: int, cache: Path) ->
     plan = read_plan(subject.path, hop=hop)
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as work:
         folder = Path(work) / "engine"
-        export_bare(subject.path, folder, target=target, name=subject.name, hop=hop, fs_hz=subject.fs_hz)
+        try:
+            export_bare(subject.path, folder, target=target, name=subject.name, hop=hop, fs_hz=subject.fs_hz)
+        except BudgetError:
+            return None
         engine = EngineFolder(folder, subject.name, subject.input_bytes, subject.classes)
         try:
             board: _Board = (

@@ -7,6 +7,7 @@ import pytest
 from mega_board import board_cache
 
 from ecg_edge.bundle import Bundle
+from ecg_edge.recipes.fit import fit
 
 pytestmark = pytest.mark.emulator
 
@@ -33,3 +34,11 @@ def test_what_was_measured_is_of_a_whole_image_that_ran(measured: mega.Measured)
 
 def test_a_record_goes_through_faster_than_it_was_recorded(measured: mega.Measured) -> None:
     assert measured.line_speed > 2
+
+
+def test_what_fit_estimates_is_what_it_takes(measured: mega.Measured) -> None:
+    """Prepare and engine, in milliseconds: simavr's cycles are the clock's, and Arduino's core is around it."""
+    (found,) = fit([Bundle.load("ecg5")], board_ids=["mega2560"])
+    (timing,) = found.timings
+    for cost, (least, most) in ((measured.window, timing.window_ms), (measured.hop, timing.hop_ms)):
+        assert least <= cost.prepare_ms + cost.inference_ms <= most
