@@ -92,7 +92,7 @@ class View:
 
     def take(self, moment: Moment, account: Account) -> None:
         shown, now_s, chunk = self.shown, self._now_s(), moment.chunk
-        shown.account = account
+        shown.account, shown.rate_bpm = account, moment.rate_bpm
         for event in moment.events:
             self._event(event, now_s)
         if len(chunk.samples_uv):

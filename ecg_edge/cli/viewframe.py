@@ -42,6 +42,7 @@ class Shown:
     verdict: Verdict | None = None  # None: none since the signal began, or began again
     trouble: str = ""  # what the signal is, where it is not ok
     silent_s: float = 0.0  # since the last sample
+    rate_bpm: int | None = None  # of the heart
     samples_s: float | None = None  # samples a second
     latency_s: float | None = None  # from a chunk's arrival to its verdict
     delay_s: float = 0.0  # of the filter
@@ -187,6 +188,8 @@ def _signal_line(shown: Shown) -> Text:
     trouble = f"none for {shown.silent_s:.0f} s" if shown.silent_s else shown.trouble
     line = Text("signal ")
     line.append(trouble or "ok", style=_TROUBLE if trouble else Style(color="green", bold=True))
+    if not shown.silent_s:
+        line.append(f"   heart {shown.rate_bpm if shown.rate_bpm is not None else '-'} bpm", style="bold")
     if shown.samples_s is not None and not shown.silent_s:
         line.append(f"   {shown.samples_s:,.0f} samples/s")
     if shown.latency_s is not None:

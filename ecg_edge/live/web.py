@@ -117,6 +117,7 @@ def _update_json(update: Update, manifest: Manifest) -> dict[str, Any]:
         "verdicts": [_happening_json(happening, manifest) for happening in update.verdicts],
         "history": [_happening_json(happening, manifest) for happening in update.history],
         "account": update.account,
+        "rate_bpm": update.rate_bpm,
         "ended": update.ended,
     }
 

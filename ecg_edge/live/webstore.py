@@ -84,6 +84,7 @@ class Update:
     verdicts: list[Happening]
     history: list[Happening]
     account: dict[str, Any]
+    rate_bpm: int | None  # of the heart
     ended: bool
 
 
@@ -101,6 +102,7 @@ class Store:
         self._serial = self._end = 0
         self._said: tuple[Any, ...] | None = None  # label and state of the last verdict
         self._account: dict[str, Any] = asdict(Account())
+        self._rate_bpm: int | None = None
         self._came_s = self._arrived_s = time.monotonic()
 
     def timed(self, items: Iterable[Chunk | Notice]) -> Iterator[Chunk | Notice]:
@@ -119,7 +121,7 @@ class Store:
                 self._came_s = time.monotonic()
             for event in moment.events:
                 self._keep(event, wall_s)
-            self._account = asdict(account)
+            self._account, self._rate_bpm = asdict(account), moment.rate_bpm
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -140,6 +142,7 @@ class Store:
                 verdicts=_from(self._verdicts, serial),
                 history=_from(self._history, serial),
                 account=self._account,
+                rate_bpm=self._rate_bpm,
                 ended=ended,
             )
 

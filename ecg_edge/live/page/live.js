@@ -44,7 +44,7 @@ function begin(told) {
     say("verdict", "Waiting for the first window");
     say("detail", "");
     $("hero").className = "hero plain";
-    for (const id of ["latency", "rate", "signal"]) say(id, "-");
+    for (const id of ["latency", "pulse", "rate", "signal"]) say(id, "-");
     $("signal").removeAttribute("data-is");
     say("signal-note", "");
     say("about", [`${told.model} ${told.version}`, `${told.fs_hz} Hz`, told.source].filter(Boolean).join(" · "));
@@ -119,10 +119,12 @@ function count(update) {
   while (rates.length > 2 && rates[0][0] < update.now_s - 5) rates.shift();
   const [t0, n0] = rates[0], past = update.now_s - t0;
   if (past > 0.9) say("rate", ((a.received - n0) / past).toFixed(0));
+  say("pulse", `${update.rate_bpm ?? "-"}`);
   say("rate-note", `of the model's ${hello.fs_hz}`);
   say("missing", a.missing.toLocaleString("en"));
   $("missing").dataset.is = a.missing ? "warn" : "";
-  say("missing-note", `${all ? share(a.missing / all) : "0 %"}, in ${a.gaps} ${a.gaps === 1 ? "gap" : "gaps"}`);
+  say("missing-note", `${all ? share(a.missing / all) : "0 %"} of all`);
+  say("gaps", a.gaps.toLocaleString("en"));
   say("verdicts", a.verdicts.toLocaleString("en"));
   say("verdicts-note", `${a.abstained.toLocaleString("en")} withheld`);
   say("time", clock(all / hello.fs_hz));
@@ -144,6 +146,7 @@ function show(idle_s = 0) {
   document.body.classList.toggle("stale", lost || quiet || state === "ended" || state === "refused");
   if (quiet || lost) {
     say("signal", quiet ? "none" : "unknown");
+    say("pulse", "-");
     $("signal").dataset.is = quiet ? "bad" : "";
   }
 }
