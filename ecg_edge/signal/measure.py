@@ -18,7 +18,7 @@ def _per_window(values: Floats, b: Beats, usable: Flags, n: int) -> Floats:
     """(m, ...) values of beats -> (n, ...) means over each window's usable beats; NaN where it has none."""
     total = np.zeros((n, *values.shape[1:]))
     np.add.at(total, b.window[usable], values[usable])
-    count = np.bincount(b.window[usable], minlength=n).astype(float)
+    count = np.bincount(b.window[usable].astype(np.intp), minlength=n).astype(float)
     with np.errstate(invalid="ignore"):
         return np.asarray(total / np.where(count > 0, count, np.nan).reshape(-1, *[1] * (values.ndim - 1)))
 

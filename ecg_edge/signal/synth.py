@@ -73,7 +73,8 @@ def _targets(rng: np.random.Generator, label: Ints, severity: Floats) -> tuple[F
 def _st_form(rng: np.random.Generator, label: Ints) -> tuple[Floats, Floats]:
     """Slope and bend of the ST segment, (n,) each, relative to its level per 100 ms (squared)."""
     n = label.size
-    form = rng.integers(0, 3, n)  # horizontal, downsloping, upsloping; of elevation: plain, convex, concave
+    # Horizontal, downsloping, upsloping; of elevation: plain, convex, concave.
+    form = rng.integers(0, 3, n).astype(np.intp)
     slope = np.choose(form, [rng.uniform(-0.12, 0.12, n), rng.uniform(0.15, 0.7, n), -rng.uniform(0.15, 0.7, n)])
     bend = rng.uniform(-0.1, 0.1, n)
     up = label == ST_ELEVATION
