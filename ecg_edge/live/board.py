@@ -20,9 +20,8 @@ from ecg_edge.device.link import Clock, Link
 from ecg_edge.device.pace import Patience
 from ecg_edge.device.sampler import Block, BoardResetError, Sampler
 from ecg_edge.errors import DeviceTimeout, LinkError
-from ecg_edge.live.source import Chunk, Notice
+from ecg_edge.live.source import HEARTBEAT_S, Chunk, Notice
 
-HEARTBEAT_S = 0.25  # at the latest something is yielded
 SILENCE_S = 2.0  # without a sample: the board is asked again
 
 

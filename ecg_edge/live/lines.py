@@ -79,10 +79,11 @@ def event_text(event: Event, manifest: Manifest) -> str:
 
 def account_text(account: Account, manifest: Manifest) -> str:
     """The last line, for people."""
-    seconds = (account.received + account.missing) / manifest.fs_hz
+    every = account.received + account.missing
+    gaps = "1 gap" if account.gaps == 1 else f"{account.gaps} gaps"
     return (
-        f"{seconds:.1f} s: {account.verdicts} verdicts, {account.abstained} of them withheld; "
-        f"{account.gaps} gaps, {account.missing} of {account.received + account.missing} samples missing"
+        f"{every / manifest.fs_hz:.1f} s: {account.verdicts} verdicts, {account.abstained} of them withheld; "
+        f"{gaps}, {account.missing} of {every} samples missing"
     )
 
 

@@ -6,6 +6,8 @@ too: a jump is a gap.
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -21,9 +23,12 @@ from ecg_edge.device.link import Clock
 from ecg_edge.errors import BundleError, SignalError
 from ecg_edge.signal.record import read_record
 
+HEARTBEAT_S = 0.25  # at the latest a live source gives something
 CHUNK_S = 0.1
 _CHUNK_MOST_S = 10.0  # of signal
 _SYNTHETIC_WINDOWS = 5  # drawn at a time, a class each
+_MOST_UV = 10**9  # what a line can mean
+_READ_BYTES = 65536
 _INT16 = np.iinfo(np.int16)
 
 
@@ -98,23 +103,66 @@ def synthetic_chunks(
             at += len(samples)
 
 
-def text_chunks(manifest: Manifest, lines: TextIO) -> Iterator[Chunk]:
-    """A line a sample, passed on at once: whole microvolts, one number a lead, parted by commas or blanks.
+def text_chunks(manifest: Manifest, text: TextIO) -> Iterator[Chunk]:
+    """A line a sample, passed on as they come: whole microvolts, one number a lead, parted by commas or blanks.
+
+    While none come, an empty chunk at least every HEARTBEAT_S, where the system can tell.
 
     Raises:
         SignalError: a line that is no sample; names its number.
     """
-    for at, line in enumerate(lines):
-        words = line.replace(",", " ").split()
-        try:
-            values = [int(word) for word in words]
-        except ValueError as error:
-            raise SignalError(f"line {at + 1} is {line.strip()!r}, not whole microvolts") from error
-        if len(values) != manifest.leads:
-            raise SignalError(f"line {at + 1} has {len(values)} numbers; the model takes {manifest.leads} leads")
-        clipped = any(not _INT16.min <= value <= _INT16.max for value in values)
-        samples = np.clip(np.array([values]), _INT16.min, _INT16.max).astype(np.int16)
-        yield Chunk(at, samples, np.array([SampleFlag.CLIPPED if clipped else 0], np.uint8))
+    at = 0
+    for lines in _pieces(text):
+        values, problem = [], None
+        for n, line in enumerate(lines):
+            try:
+                values.append(_sample(line, at + n, manifest.leads))
+            except SignalError as error:  # what came before it counts
+                problem = error
+                break
+        samples = np.array(values, np.int64).reshape(-1, manifest.leads)
+        fits = np.clip(samples, _INT16.min, _INT16.max)
+        flags = np.where((fits != samples).any(axis=1), SampleFlag.CLIPPED, 0).astype(np.uint8)
+        yield Chunk(at, fits.astype(np.int16), flags)
+        at += len(samples)
+        if problem is not None:
+            raise problem
+
+
+def _sample(line: str, at: int, leads: int) -> list[int]:
+    words = line.replace(",", " ").split()
+    try:
+        values = [int(word) for word in words]
+    except ValueError as error:
+        raise SignalError(f"line {at + 1} is {line.strip()!r}, not whole microvolts") from error
+    if len(values) != leads:
+        raise SignalError(f"line {at + 1} has {len(values)} numbers; the model takes {leads} leads")
+    if any(abs(value) > _MOST_UV for value in values):
+        raise SignalError(f"line {at + 1} is {line.strip()!r}, beyond {_MOST_UV} uV")
+    return values
+
+
+def _pieces(text: TextIO) -> Iterator[list[str]]:
+    """Whole lines as they come, all that are there at once; none: a heartbeat."""
+    try:
+        descriptor = text.fileno()
+        select.select([descriptor], [], [], 0.0)
+    except (OSError, ValueError):  # no file of the system's, or one that it cannot wait for
+        for line in text:
+            yield [line]
+        return
+    rest = b""
+    while True:
+        if not select.select([descriptor], [], [], HEARTBEAT_S)[0]:
+            yield []
+            continue
+        data = os.read(descriptor, _READ_BYTES)
+        *lines, rest = (rest + data).split(b"\n")
+        if not data:
+            lines, rest = [rest] if rest else [], b""
+        yield [line.decode(errors="replace") for line in lines]
+        if not data:
+            return
 
 
 def first_samples(items: Iterable[Chunk | Notice], samples: int) -> Iterator[Chunk | Notice]:

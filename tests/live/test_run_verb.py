@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from typer.testing import CliRunner, Result
 
 from ecg_edge.bundle import Bundle
 from ecg_edge.cli.app import make_app
+from ecg_edge.device.frame import SampleFlag
 from ecg_edge.device.link import VirtualClock
+from ecg_edge.errors import SignalError
 from ecg_edge.live.run import Account, Gap, run
-from ecg_edge.live.source import Chunk, paced, synthetic_chunks
+from ecg_edge.live.source import Chunk, paced, synthetic_chunks, text_chunks
 from ecg_edge.live.stream import Stream, Verdict
 from ecg_edge.runtime.numpy import NumpyBackend
 from ecg_edge.signal.csvfile import write_csv
@@ -58,6 +61,33 @@ def test_a_recording_is_read_and_told_in_words(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].startswith("   0:04.096  ")
     assert "0 gaps, 0 of 1500 samples missing" in result.stdout.splitlines()[-1]
+
+
+def test_lines_are_taken_as_they_come_and_their_absence_is_told(bundle: Bundle) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as text:
+        chunks = text_chunks(bundle.manifest, text)
+        assert len(next(chunks).samples_uv) == 0  # a heartbeat: nobody wrote
+        os.write(writer, b"1\n-2\n40000\n5")
+        first = next(chunks)
+        os.write(writer, b"6\n7")
+        second = next(chunks)
+        os.close(writer)
+        third = next(chunks)
+    assert [chunk.index for chunk in (first, second, third)] == [0, 3, 4]
+    assert [chunk.samples_uv[:, 0].tolist() for chunk in (first, second, third)] == [[1, -2, 32767], [56], [7]]
+    assert first.flags.tolist() == [0, 0, SampleFlag.CLIPPED]
+
+
+def test_what_came_before_a_bad_line_counts(bundle: Bundle) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"1\n2\nx\n3\n")
+    os.close(writer)
+    with os.fdopen(reader) as text:
+        chunks = text_chunks(bundle.manifest, text)
+        assert next(chunks).samples_uv[:, 0].tolist() == [1, 2]
+        with pytest.raises(SignalError, match="line 3 is 'x', not whole microvolts"):
+            next(chunks)
 
 
 def test_a_gap_is_marked_and_never_bridged(bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def guessed(op: Op, guess: Guess, slack: int, sums: Ints) -> tuple[Ints, NDArray
     return np.where(s < 0, op.act_min, found), (s < 0) | (rest >= slack)
 
 
-def sure_ones(op: Op, guesses: list[Guess]) -> float:
+def sure_ones(op: Op, guesses: Sequence[Guess]) -> float:
     """Compares what is sure; the share of sums within the output's range that is."""
     slack = max(guess.slack for guess in guesses)
     furthest = int(reach(op, folded_bias(op)).max())
