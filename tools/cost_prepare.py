@@ -9,6 +9,8 @@ from pathlib import Path
 import mega
 import numpy as np
 
+from ecg_edge.bench.costing import sample
+from ecg_edge.bench.subject import find_subject
 from ecg_edge.bundle import Bundle
 from ecg_edge.device.filerun import FileBoard
 from ecg_edge.device.machines import find_core, find_machine
@@ -29,8 +31,8 @@ class Prepared:
     hop: float  # of a stream, with its books
 
 
-def prepared(core: str, engine_hop: float, cache: Path) -> Prepared:
-    """Measure it; engine_hop: what the shipped model's engine takes of a hop there, for size.
+def prepared(core: str, cache: Path) -> Prepared:
+    """Measure it: of a hop, what is not the engine's.
 
     Raises:
         EcgEdgeError: the board cannot be built or run.
@@ -42,7 +44,11 @@ def prepared(core: str, engine_hop: float, cache: Path) -> Prepared:
             took = mega.measure(bundle, Path(work), hops=_HOPS, cache=cache)
             window, hop = (cost.prepare_ms * AVR_HZ / 1000 for cost in (took.window, took.hop))
         else:
-            url = find_core(_RUN_BY.get(core, core))
+            core = _RUN_BY.get(core, core)
+            url = find_core(core)
+            engine = sample(find_subject(SHIPPED_MODEL), core, "size", count=2, cache=cache)
+            assert engine is not None
+            assert engine.hop_instructions is not None
             export(bundle, Path(work) / "firmware", board=find_machine(url).board, core=core)
             board = FileBoard(url, Path(work) / "firmware", window=m.window, leads=m.leads, cache=cache)
             made = collect(synthesize(balanced_labels(2), seed=4, length=m.window, fs_hz=m.fs_hz)).samples_uv
@@ -50,5 +56,5 @@ def prepared(core: str, engine_hop: float, cache: Path) -> Prepared:
             windows = np.repeat(made[..., None], m.leads, axis=2)
             window = float(board.prepare(windows).instructions.mean())
             reply = board.stream(stream, np.zeros(len(stream), np.uint8))
-            hop = float(reply.instructions[1:].mean()) - engine_hop
+            hop = float(reply.instructions[1:].mean()) - engine.hop_instructions
     return Prepared(round(window / (m.window * m.leads), 1), round(hop / (m.hop * m.leads), 1))

@@ -116,10 +116,7 @@ class Samples:
                     print(f"{self.core} {name}: {found.window_instructions if found else 'too large':}", flush=True)
             self._write()
         if self._prepared is None:
-            shipped = self.of(SHIPPED_MODEL, "size")
-            assert shipped is not None, f"{self.core} holds no {SHIPPED_MODEL}"
-            assert shipped.hop_instructions is not None
-            took = prepared(self.core, shipped.hop_instructions, SAMPLES / "images")
+            took = prepared(self.core, SAMPLES / "images")
             self._prepared = {"window": took.window, "hop": took.hop}
             self._write()
 
