@@ -10,7 +10,7 @@ import os
 import select
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count, pairwise
 from pathlib import Path
 from typing import TextIO
 
@@ -63,7 +63,7 @@ def chunk_seconds(speed: float | None) -> float:
 def record_chunks(
     manifest: Manifest, path: Path, *, lead: str | None = None, raw_uv: bool = False, chunk_s: float = CHUNK_S
 ) -> Iterator[Chunk]:
-    """A recording of one lead, at the model's rate, in chunks of so much signal.
+    """A recording of one lead, at the model's rate, in chunks of so much signal; what is missing in it is a gap.
 
     Raises:
         BundleError: the model takes several leads.
@@ -71,10 +71,20 @@ def record_chunks(
     """
     if manifest.leads != 1:
         raise BundleError(f"bundle {manifest.name} takes {manifest.leads} leads; a record gives one")
-    record = read_record(path, lead=lead, fs_hz=manifest.fs_hz, raw_uv=raw_uv, annotator=None)
+    record = read_record(path, lead=lead, fs_hz=manifest.fs_hz, raw_uv=raw_uv, annotator=None, gaps=True)
     flags = np.zeros(len(record.samples_uv), np.uint8)
     flags[record.clipped] = SampleFlag.CLIPPED
-    return _cut(record.samples_uv[:, None], flags, 0, round(chunk_s * manifest.fs_hz))
+    size = round(chunk_s * manifest.fs_hz)
+    return chain.from_iterable(
+        _cut(record.samples_uv[first:stop, None], flags[first:stop], first, size)
+        for first, stop in _unbroken(len(record.samples_uv), record.missing)
+    )
+
+
+def _unbroken(n: int, missing: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """[first, stop) of each stretch of n samples without a missing one."""
+    edges = np.concatenate(([-1], missing, [n]))
+    return [(int(before) + 1, int(after)) for before, after in pairwise(edges) if after - before > 1]
 
 
 def synthetic_chunks(

@@ -7,7 +7,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Record:
     lead: str
     samples_uv: NDArray[np.int16]  # (n,)
     clipped: NDArray[np.int64] = field(default_factory=_no_index)  # (k,) indices where the value did not fit
+    missing: NDArray[np.int64] = field(default_factory=_no_index)  # (k,) indices where there is none: the last is held
     annotations: Annotations | None = None
 
 
@@ -75,6 +76,7 @@ def read_record(
     fs_hz: int | None = None,
     raw_uv: bool = False,
     annotator: str | None = "atr",
+    gaps: bool = False,
 ) -> Record:
     """Read one lead of a WFDB record or a CSV file.
 
@@ -84,6 +86,7 @@ def read_record(
         fs_hz: resample to this rate; None keeps the record's.
         raw_uv: take 1 LSB as 1 uV and ignore the header's gains, where they are wrong (LUDB) or missing (NSTDB).
         annotator: suffix of the WFDB annotation file, read where it is there; None: not wanted.
+        gaps: take a WFDB record whose values are missing here and there; else it is refused.
 
     Returns:
         the lead; annotations are moved to the new rate with it.
@@ -97,7 +100,7 @@ def read_record(
     if path.suffix.lower() == ".csv":
         record = _read_csv_lead(path, lead)
     else:
-        record = _read_wfdb_lead(path, lead, raw_uv=raw_uv, annotator=annotator)
+        record = _read_wfdb_lead(path, lead, raw_uv=raw_uv, annotator=annotator, gaps=gaps)
     return record if fs_hz is None else resample_record(record, fs_hz)
 
 
@@ -125,7 +128,11 @@ def resample_record(record: Record, fs_hz: int) -> Record:
     marks = np.zeros(record.samples_uv.size, np.bool_)
     marks[record.clipped] = True
     clipped = np.flatnonzero(overshoot | resample_marks(marks, record.fs_hz, fs_hz))
-    return Record(record.name, fs_hz, record.lead, samples, clipped, _moved(record, fs_hz, samples.size))
+    marks[:] = False
+    marks[record.missing] = True
+    missing = np.flatnonzero(resample_marks(marks, record.fs_hz, fs_hz))
+    annotations = _moved(record, fs_hz, samples.size)
+    return Record(record.name, fs_hz, record.lead, samples, clipped, missing, annotations)
 
 
 def write_wfdb(folder: Path, leads: Sequence[Record], *, comments: Sequence[str] = ()) -> Path:
@@ -190,7 +197,7 @@ def _read_csv_lead(path: Path, lead: str | None) -> Record:
     return Record(path.stem, fs_hz, name, samples, np.flatnonzero(clipped))
 
 
-def _read_wfdb_lead(path: Path, lead: str | None, *, raw_uv: bool, annotator: str | None) -> Record:
+def _read_wfdb_lead(path: Path, lead: str | None, *, raw_uv: bool, annotator: str | None, gaps: bool) -> Record:
     base = path.with_suffix("") if path.suffix.lower() in _WFDB_SUFFIXES else path
 
     def choose(names: list[str]) -> int:
@@ -198,11 +205,15 @@ def _read_wfdb_lead(path: Path, lead: str | None, *, raw_uv: bool, annotator: st
 
     raw = read_plain(base, choose) or _read_by_wfdb(base, choose, raw_uv=raw_uv)
     fs_hz = check_rate(raw.fs_hz, str(base))
-    _check_complete(base, raw)
+    missing = _missing(raw)
+    if missing.size and not (gaps and missing.size < raw.digital.size):
+        raise SignalError(f"{base}: lead {raw.lead} has {missing.size} missing samples, the first at {missing[0]}")
+    raw = replace(raw, digital=_held(raw.digital, missing))
     uv = raw.digital.astype(np.float64) if raw_uv else _to_uv(base, raw)
     samples, saturated = to_int16(uv)
     annotations = None if annotator is None else _read_annotations(base, annotator)
-    return Record(base.name, fs_hz, raw.lead, samples, np.flatnonzero(saturated | _at_rail(raw)), annotations)
+    clipped = np.flatnonzero(saturated | _at_rail(raw))
+    return Record(base.name, fs_hz, raw.lead, samples, clipped, missing, annotations)
 
 
 def _read_by_wfdb(base: Path, choose: Callable[[list[str]], int], *, raw_uv: bool) -> RawLead:
@@ -235,11 +246,18 @@ def _to_uv(base: Path, raw: RawLead) -> NDArray[np.float64]:
     return (raw.digital - raw.baseline) * (_UV_PER_UNIT[raw.unit.lower()] / raw.gain)
 
 
-def _check_complete(base: Path, raw: RawLead) -> None:
+def _missing(raw: RawLead) -> NDArray[np.int64]:
     """WFDB writes the lowest value of some formats where there is no sample."""
-    missing = np.flatnonzero(raw.digital == -32768) if raw.format in ("16", "61", "160") else _no_index()
-    if missing.size:
-        raise SignalError(f"{base}: lead {raw.lead} has {missing.size} missing samples, the first at {missing[0]}")
+    return np.flatnonzero(raw.digital == -32768) if raw.format in ("16", "61", "160") else _no_index()
+
+
+def _held(digital: NDArray[np.int64], missing: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each missing value as the last one there was; before the first one, as that."""
+    if not missing.size:
+        return digital
+    there = np.setdiff1d(np.arange(digital.size), missing)
+    last = np.searchsorted(there, np.arange(digital.size), side="right") - 1
+    return np.asarray(digital[there[np.maximum(last, 0)]], np.int64)
 
 
 def _at_rail(raw: RawLead) -> NDArray[np.bool_]:

@@ -17,8 +17,9 @@ from ecg_edge.cli.app import make_app
 from ecg_edge.device.frame import SampleFlag
 from ecg_edge.device.link import VirtualClock
 from ecg_edge.errors import SignalError
-from ecg_edge.live.run import Account, Gap, run
-from ecg_edge.live.source import Chunk, paced, synthetic_chunks, text_chunks
+from ecg_edge.live.recorder import Recorder
+from ecg_edge.live.run import Account, Gap, drive, run
+from ecg_edge.live.source import Chunk, Notice, paced, record_chunks, synthetic_chunks, text_chunks
 from ecg_edge.live.stream import Stream, Verdict
 from ecg_edge.runtime.numpy import NumpyBackend
 from ecg_edge.signal.csvfile import write_csv
@@ -103,6 +104,29 @@ def test_a_gap_is_marked_and_never_bridged(bundle: Bundle) -> None:
     before, after = Reference(bundle).stream(samples[:1800]), Reference(bundle).stream(samples[2000:])
     assert [verdict.scores.tolist() for verdict in verdicts] == [said.scores for said in (*before, *after)]
     assert (account.received, account.missing, account.gaps) == (3800, 200, 1)
+
+
+def test_a_recording_with_a_gap_is_replayed_with_it(bundle: Bundle, tmp_path: Path) -> None:
+    chunks = (Chunk(at, signal(6000)[at : at + 500], np.zeros(500, np.uint8)) for at in (0, 500, 1250))
+    recorder = Recorder(tmp_path, bundle.manifest, say=lambda _: None)
+    account = Account()
+    drive(
+        run((Notice(0, "begins"), *chunks), Stream(bundle.manifest, NumpyBackend(bundle.model)), account),
+        [recorder],
+        account,
+    )
+    (header,) = tmp_path.glob("*.hea")
+    again = list(record_chunks(bundle.manifest, header))
+    received = np.concatenate([signal(6000)[:1000], signal(6000)[1250:1750]])
+    assert np.array_equal(np.concatenate([item.samples_uv for item in again]), received)
+    replayed = Account()
+    events = [
+        event
+        for moment in run(again, Stream(bundle.manifest, NumpyBackend(bundle.model)), replayed)
+        for event in moment.events
+    ]
+    assert [event for event in events if isinstance(event, Gap)] == [Gap(1000, 250)]
+    assert replayed == account
 
 
 def test_samples_come_no_sooner_than_they_were_taken(bundle: Bundle) -> None:

@@ -171,6 +171,17 @@ def test_a_signal_file_cut_short_is_refused(tmp_path: Path, size: int) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_missing_samples_are_held_and_marked_where_gaps_are_welcome(tmp_path: Path) -> None:
+    values = [-32768, 1, 2, -32768, -32768, 4]
+    path = write_raw(tmp_path, "gap", values, "gap.dat 16 1000/mV 0 0 0 0 0 II")
+    record = read_record(path, gaps=True)
+    assert record.samples_uv.tolist() == [1, 1, 2, 2, 2, 4]
+    assert record.missing.tolist() == [0, 3, 4]
+    nothing = write_raw(tmp_path, "none", [-32768, -32768], "none.dat 16 1000/mV 0 0 0 0 0 II")
+    with pytest.raises(SignalError, match="lead II has 2 missing samples, the first at 0"):
+        read_record(nothing, gaps=True)
+
+
 def test_missing_samples_are_refused(tmp_path: Path) -> None:
     path = write_raw(tmp_path, "gap", [1, 2, -32768, 4], "gap.dat 16 200/mV 0 0 0 0 0 II")
     with pytest.raises(SignalError, match="lead II has 1 missing samples, the first at 2"):
