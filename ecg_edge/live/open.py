@@ -58,7 +58,8 @@ def open_source(wanted: Wanted, bundle: Bundle) -> Iterator[Source]:
     m, chunk_s = bundle.manifest, source.chunk_seconds(wanted.speed)
     if wanted.device is not None:
         with _open_board(wanted.device, wanted, bundle) as board:
-            yield Source(board.name, board.items())
+            emulated = " (emulated)" if wanted.device == SENSOR else ""
+            yield Source(f"{board.name}{emulated}", board.items())
     elif wanted.text is not None:
         yield Source("standard input", source.text_chunks(m, wanted.text))
     elif wanted.record is not None:
