@@ -58,8 +58,7 @@ def open_source(wanted: Wanted, bundle: Bundle) -> Iterator[Source]:
     m, chunk_s = bundle.manifest, source.chunk_seconds(wanted.speed)
     if wanted.device is not None:
         with _open_board(wanted.device, wanted, bundle) as board:
-            emulated = " (emulated)" if wanted.device == SENSOR else ""
-            yield Source(f"{board.name}{emulated}", board.items())
+            yield Source(board.name, board.items())
     elif wanted.text is not None:
         yield Source("standard input", source.text_chunks(m, wanted.text))
     elif wanted.record is not None:
@@ -88,6 +87,7 @@ def _open_board(url: str, wanted: Wanted, bundle: Bundle) -> Iterator[BoardSourc
             chunks = source.synthetic_chunks(bundle.manifest, seed=wanted.seed, windows=_SENSOR_WINDOWS)
             samples.write_bytes(b"".join(chunk.samples_uv.astype("<i2").tobytes() for chunk in chunks))
             board = BoardSource(bundle.manifest, lambda: start_sensor(firmware, samples))
+            board.name += " (emulated)"
         elif url.startswith(_EMULATED):
             raise DeviceError(f"{url} has no samples of its own; {SENSOR} has")
         else:
