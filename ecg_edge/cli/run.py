@@ -106,14 +106,14 @@ def run(
     with stop.on_signals(), open_source(wanted, opened) as source:
         manager = service_manager(os.environ)
         sinks: list[Sink] = [] if manager is None else [manager]
-        items, say, view = source.items, note, None
+        say, view = note, None
         if sys.stdout.isatty() and not (json or quiet or plain):
             from ecg_edge.cli.view import open_view
 
             view = open_view(m, backend=choice.backend.name, source=source.name)
         if view is not None:
             sinks.append(view)
-            items, say = view.timed(items), view.say
+            say = view.say
         elif json or not quiet:
             sinks.append(Lines(m, typer.echo, as_json=json))
         if web is not None:
@@ -121,7 +121,6 @@ def run(
 
             page = WebPage(m, web, token=token, source=source.name)
             sinks.append(page)
-            items = page.timed(items)
             if view is not None:
                 view.facts.append(lambda: f"live at {page.url}")
             note(f"live at {page.url}")
@@ -137,7 +136,7 @@ def run(
             sinks.append(recorder)
             if view is not None:
                 view.facts.append(recorder.status)
-        items = items if seconds is None else first_samples(items, round(seconds * m.fs_hz))
+        items = source.items if seconds is None else first_samples(source.items, round(seconds * m.fs_hz))
         drive(run_stream(stop.until(items), Stream(m, choice.backend), account), sinks, account)
     if recorder is not None and recorder.lost:
         raise EcgEdgeError(f"{recorder.lost / m.fs_hz:.1f} s of signal were received and not recorded in {out}")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.control import Control
@@ -35,7 +34,6 @@ _ALL_FRAMES = 80  # after that many every line is written again, over whatever e
 _HISTORY, _NOTICES = 500, 50
 _FLAGS = ((SampleFlag.LEAD_OFF, "lead off"), (SampleFlag.CLIPPED, "clipped"))
 _ERASE_REST = Control((ControlType.ERASE_IN_LINE, 0))
-_T = TypeVar("_T")
 
 
 def open_view(manifest: Manifest, *, backend: str, source: str) -> View | None:
@@ -75,15 +73,9 @@ class View:
         ] = []  # give lines to keep on the screen: what is recorded, where the page is
         self._now_s = now_s
         self._screen = _Screen(console)
-        self._arrived_s = self._heard_s = self._due_s = now_s()
+        self._heard_s = self._due_s = now_s()
         self._said: deque[str] = deque(maxlen=_NOTICES)
         self._counts: deque[tuple[float, int]] = deque(maxlen=round(_COUNTED_S / _COUNT_EVERY_S) + 1)
-
-    def timed(self, items: Iterable[_T]) -> Iterator[_T]:
-        """Note when each item of a source arrives: latency counts from there."""
-        for item in items:
-            self._arrived_s = self._now_s()
-            yield item
 
     def say(self, text: str) -> None:
         """Show a line among the notices, and again at the end, when the screen is as it was."""
@@ -94,7 +86,7 @@ class View:
         shown, now_s, chunk = self.shown, self._now_s(), moment.chunk
         shown.account, shown.rate_bpm = account, moment.rate_bpm
         for event in moment.events:
-            self._event(event, now_s)
+            self._event(event, moment.latency_s)
         if len(chunk.samples_uv):
             self._heard_s = now_s
             shown.strip.add(chunk.samples_uv)
@@ -110,7 +102,7 @@ class View:
             note(text)
         print_result(account_text(self.shown.account, self.shown.manifest))
 
-    def _event(self, event: Event, now_s: float) -> None:
+    def _event(self, event: Event, latency_s: float) -> None:
         shown = self.shown
         if isinstance(event, Notice):
             shown.notices.append((event.index / shown.manifest.fs_hz, event.text))
@@ -119,7 +111,7 @@ class View:
             shown.strip.add_gap(event.samples)
             shown.history.append(GAP)
         else:
-            shown.verdict, shown.latency_s = event, now_s - self._arrived_s
+            shown.verdict, shown.latency_s = event, latency_s
             shown.history.append(WITHHELD if event.label is None else event.label)
 
     def _draw(self, now_s: float) -> None:

@@ -5,6 +5,7 @@ source --> Chunk, Notice --> run() --> Moment (chunk, events) --> each sink: lin
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Moment:
     chunk: Chunk  # may be empty: nothing came for a while, something was said, or the end
     events: tuple[Event, ...]
     rate_bpm: int | None = None  # of the heart, at the end of the chunk; None: not known
+    latency_s: float = 0.0  # from the chunk's arrival to its verdicts
 
 
 class Sink(Protocol):
@@ -85,6 +87,7 @@ def run(items: Iterable[Chunk | Notice], stream: Stream, account: Account) -> It
         if isinstance(item, Notice):
             yield Moment(Chunk.empty(stream.index, stream.leads), (item,), pulse.rate_bpm)
             continue
+        arrived_s = time.monotonic()
         events: list[Event] = []
         lost = item.index - stream.index
         if lost:
@@ -96,10 +99,11 @@ def run(items: Iterable[Chunk | Notice], stream: Stream, account: Account) -> It
         pulse.push(item)
         account.received += len(item.samples_uv)
         account.count(events)
-        yield Moment(item, tuple(events), pulse.rate_bpm)
+        yield Moment(item, tuple(events), pulse.rate_bpm, time.monotonic() - arrived_s)
+    ended_s = time.monotonic()
     last = stream.end()
     account.count(last)
-    yield Moment(Chunk.empty(stream.index, stream.leads), tuple(last), pulse.rate_bpm)
+    yield Moment(Chunk.empty(stream.index, stream.leads), tuple(last), pulse.rate_bpm, time.monotonic() - ended_s)
 
 
 def drive(moments: Iterable[Moment], sinks: Iterable[Sink], account: Account) -> None:

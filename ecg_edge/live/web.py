@@ -7,7 +7,6 @@ import ipaddress
 import re
 import secrets
 import socket
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,6 @@ from ecg_edge.bundle import Manifest
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.live.lines import event_json
 from ecg_edge.live.run import Account, Moment
-from ecg_edge.live.source import Chunk, Notice
 from ecg_edge.live.webserver import Page, Server
 from ecg_edge.live.webstore import SHOWN_S, Happening, Store, Update, parts
 from ecg_edge.signal.csvfile import csv_text
@@ -48,10 +46,6 @@ class WebPage:
         self._store = Store(manifest)
         self._server = Server(where.family, where.sockaddr, _Run(self._store, source), token=token)
         self.url = _url(where, self._server.server_port, token)
-
-    def timed(self, items: Iterable[Chunk | Notice]) -> Iterator[Chunk | Notice]:
-        """The items of the run's source; latency counts from when each comes."""
-        return self._store.timed(items)
 
     def take(self, moment: Moment, account: Account) -> None:
         self._store.take(moment, account)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from threading import Event as Flag
 from threading import Lock
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ecg_edge.bundle import Manifest
 from ecg_edge.live.run import Account, Event, Gap, Moment
-from ecg_edge.live.source import Chunk, Notice
+from ecg_edge.live.source import Notice
 from ecg_edge.live.stream import Verdict
 
 KEEPS_S = 3600  # of signal, for downloads: 1.8 MB a lead at 250 Hz
@@ -69,7 +69,7 @@ class Happening:
     serial: int
     event: Event
     wall_s: float  # seconds since 1970
-    latency_s: float  # of a verdict: since the item that brought it came
+    latency_s: float  # of a verdict: since the chunk that brought it came
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,7 @@ class Store:
         self._said: tuple[Any, ...] | None = None  # label and state of the last verdict
         self._account: dict[str, Any] = asdict(Account())
         self._rate_bpm: int | None = None
-        self._came_s = self._arrived_s = time.monotonic()
-
-    def timed(self, items: Iterable[Chunk | Notice]) -> Iterator[Chunk | Notice]:
-        """Note when each item of a source comes: latency counts from there."""
-        for item in items:
-            self._arrived_s = time.monotonic()
-            yield item
+        self._came_s = time.monotonic()
 
     def take(self, moment: Moment, account: Account) -> None:
         """Take a moment; never waits for a client."""
@@ -120,7 +114,7 @@ class Store:
             if len(chunk.samples_uv):
                 self._came_s = time.monotonic()
             for event in moment.events:
-                self._keep(event, wall_s)
+                self._keep(event, wall_s, moment.latency_s)
             self._account, self._rate_bpm = asdict(account), moment.rate_bpm
 
     def close(self) -> None:
@@ -166,8 +160,8 @@ class Store:
             runs = self._ring.runs(low, high)
         return next(((first, part) for first, part in runs if first <= must_hold < first + len(part)), None)
 
-    def _keep(self, event: Event, wall_s: float) -> None:
-        happening = Happening(self._serial, event, wall_s, time.monotonic() - self._arrived_s)
+    def _keep(self, event: Event, wall_s: float, latency_s: float) -> None:
+        happening = Happening(self._serial, event, wall_s, latency_s)
         self._serial += 1
         if isinstance(event, Verdict):
             self._verdicts.append(happening)

@@ -31,7 +31,7 @@ class FedPage:
         self._stream = Stream(bundle.manifest, NumpyBackend(bundle.model))
         self._items: list[Chunk | Notice] = []
         self.events: list[Event] = []
-        self._moments = run(self.page.timed(self._given()), self._stream, self.account)
+        self._moments = run(self._given(), self._stream, self.account)
 
     @property
     def port(self) -> int:
