@@ -16,6 +16,7 @@ from ecg_edge.files import replacing_folder, write_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+Takes = Literal["windows", "beats"]
 MODEL = "model.tflite"
 FLOAT_MODEL = "model_float.tflite"
 
@@ -50,10 +51,19 @@ class Manifest:
     metrics: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)  # name -> sha256, filled by save_bundle
     format: int = FORMAT
+    takes: Takes = "windows"  # of prepared signal; or views of single beats, signal/beatview.py
+    channels: int = 0  # of a view of beats; 0 where they are the leads
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        """Shape of the model's input: columns, and int8 values in each."""
+        return self.window, self.channels or self.leads
 
     def to_json(self) -> dict[str, Any]:
         """The object that manifest.json holds."""
         values = asdict(self)
+        if self.takes == "windows":
+            del values["takes"], values["channels"]
         return {"format": values.pop("format"), **values, "classes": list(self.classes)}
 
     @classmethod
@@ -200,6 +210,8 @@ def _parse(value: object) -> Manifest:
         prepare=_object(value, "prepare"),
         input=_affine(value, "input"),
         output=_affine(value, "output"),
+        takes=_takes(value),
+        channels=_channels(value),
         arena_bytes={key: _integer(value["arena_bytes"], key, 0, 2**32 - 1) for key in _object(value, "arena_bytes")},
         training=_object(value, "training"),
         tools={key: str(version) for key, version in _object(value, "tools").items()},
@@ -219,6 +231,24 @@ def _text(value: Mapping[str, Any], key: str) -> str:
     if not isinstance(value[key], str) or not value[key]:
         raise BundleError(f"{key} is {value[key]!r}, not a text")
     return str(value[key])
+
+
+def _takes(value: Mapping[str, Any]) -> Takes:
+    takes = value.get("takes", "windows")
+    if takes not in ("windows", "beats"):
+        raise BundleError(f"takes is {takes!r}, neither windows nor beats")
+    if takes == "beats" and (value["leads"], value["fs_hz"]) != (1, 250):
+        raise BundleError(f"a model of beats takes 1 lead at 250 Hz, not {value['leads']} at {value['fs_hz']}")
+    return "beats" if takes == "beats" else "windows"
+
+
+def _channels(value: Mapping[str, Any]) -> int:
+    """Only a model of beats has other channels than leads."""
+    if value.get("takes") == "beats":
+        return _integer({"channels": 0, **value}, "channels", 1, 255)
+    if "channels" in value:
+        raise BundleError("channels belongs to a model of beats; one of windows has its leads")
+    return 0
 
 
 def _integer(value: Mapping[str, Any], key: str, low: int, high: int) -> int:

@@ -52,7 +52,7 @@ def read_model(bundle: Bundle) -> Model:
     manifest, data = bundle.manifest, bundle.model
     graph = read_graph(data, name=manifest.name)
     check(graph, int8=True)
-    said = ((manifest.window, manifest.leads), len(manifest.classes))
+    said = (manifest.columns, len(manifest.classes))
     found = (graph.input.shape, graph.output.shape[-1])
     if said != found:
         raise BundleError(

@@ -66,6 +66,12 @@ def test_a_file_that_the_manifest_does_not_name_is_refused(folder: Path) -> None
         Bundle.load(folder).path("model.keras")
 
 
+def test_a_bundle_of_beats_says_what_it_takes(tmp_path: Path) -> None:
+    manifest = replace(MANIFEST, window=70, hop=70, takes="beats", channels=14)
+    read = save_bundle(tmp_path / "beats", manifest, {"model.tflite": b"int8 model"}).manifest
+    assert (read.takes, read.columns) == ("beats", (70, 14))
+
+
 def test_an_unknown_name_lists_what_is_shipped() -> None:
     with pytest.raises(BundleError, match="no bundle ecg99; shipped: "):
         Bundle.load("ecg99")
@@ -109,6 +115,10 @@ def test_a_bundle_without_the_int8_model_is_not_written(tmp_path: Path) -> None:
         ({"prepare": 3}, "prepare is not a JSON object"),
         ({"arena_bytes": {"reference": -1}}, "reference is -1"),
         ({"colour": "red"}, "unknown field colour"),
+        ({"takes": "hearts"}, "takes is 'hearts', neither windows nor beats"),
+        ({"takes": "beats"}, "channels is 0, not an integer from 1 to 255"),
+        ({"takes": "beats", "channels": 14, "leads": 2}, "a model of beats takes 1 lead at 250 Hz, not 2 at 250"),
+        ({"channels": 14}, "channels belongs to a model of beats"),
     ],
 )
 def test_a_manifest_that_breaks_a_limit_is_refused(folder: Path, change: dict[str, Any], complaint: str) -> None:
