@@ -9,11 +9,12 @@ import numpy as np
 
 from ecg_edge.files import replacing_folder
 from ecg_edge.report.html import Strip
-from ecg_edge.signal.record import LABEL_FILE, Annotations, Record, write_csv_record, write_wfdb
+from ecg_edge.signal.record import Annotations, Record, write_csv_record, write_wfdb
 from ecg_edge.signal.rhythm import BEAT_SYMBOLS, RHYTHMS, Beat
 from ecg_edge.signal.synth import CLASSES, Synthetic
 from ecg_edge.signal.windows import Windows, write_windows
 
+LABEL_FILE = "labels.csv"
 Progress = Callable[[int, int], None]
 TRUTH = ("subject", "severity_mv", "st_mv", "t_mv", "snr_db", "event", "kind", "p", "qrs_on", "r", "j", "t")
 

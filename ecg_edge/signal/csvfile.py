@@ -48,6 +48,16 @@ def read_csv(path: Path) -> tuple[int, dict[str, NDArray[np.float64]]]:
     return fs_hz, {name[:-3]: values[:, k] for k, name in enumerate(names) if k > 0}
 
 
+def is_recording(path: Path) -> bool:
+    """Whether a CSV file begins as a recording does, with a column of times; tables about recordings do not."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            first = file.readline(1000).split(",")[0].strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return first.lower() in _TIME_UNITS or _is_number(first)
+
+
 def write_csv(path: Path, fs_hz: int, leads: Mapping[str, NDArray[np.int16]]) -> None:
     """Write a recording, whole or not at all: time in seconds, leads (n,) in uV."""
     write_text(path, csv_text(fs_hz, leads))

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from ecg_edge.errors import SignalError
 from ecg_edge.signal.csvfile import read_csv, write_csv
+from ecg_edge.signal.recordset import find_records
 from ecg_edge.signal.resample import check_rate, resample, resample_marks, to_int16
 from ecg_edge.signal.wfdbplain import RawLead, read_plain
 
 # WFDB codes of annotations that stand on a beat. Source: WFDB Applications Guide, appendix "Annotation codes".
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
-LABEL_FILE = "labels.csv"  # stands among records, and is none
 _RHYTHM_SYMBOL = "+"
 _UV_PER_UNIT = {"v": 1e6, "mv": 1e3, "uv": 1.0, "µv": 1.0}
 _PREFERRED_LEADS = ("mlii", "ii")
@@ -102,21 +102,6 @@ def read_record(
     else:
         record = _read_wfdb_lead(path, lead, raw_uv=raw_uv, annotator=annotator, gaps=gaps)
     return record if fs_hz is None else resample_record(record, fs_hz)
-
-
-def find_records(folder: Path) -> list[Path]:
-    """Every WFDB header and CSV file under a folder, in the order of their names.
-
-    Raises:
-        SignalError: the folder does not exist or holds none.
-    """
-    if not folder.is_dir():
-        raise SignalError(f"{folder} is not a folder")
-    files = (path for path in folder.rglob("*") if path.name != LABEL_FILE)
-    found = sorted(path for path in files if path.suffix.lower() in (".hea", ".csv"))
-    if not found:
-        raise SignalError(f"{folder} holds no record: no .hea and no .csv")
-    return found
 
 
 def resample_record(record: Record, fs_hz: int) -> Record:

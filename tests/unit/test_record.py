@@ -11,7 +11,6 @@ from ecg_edge.errors import SignalError
 from ecg_edge.signal.record import (
     Annotations,
     Record,
-    find_records,
     read_record,
     resample_record,
     write_csv_record,
@@ -221,20 +220,10 @@ def test_a_record_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_record(tmp_path / "none.csv")
 
 
-def test_an_empty_folder_holds_no_record(tmp_path: Path) -> None:
-    with pytest.raises(SignalError, match=r"holds no record: no \.hea and no \.csv"):
-        find_records(tmp_path)
-    with pytest.raises(SignalError, match="holds no record"):
+def test_a_folder_is_no_record(tmp_path: Path) -> None:
+    write_wfdb(tmp_path, [tone(250, 1)])
+    with pytest.raises(SignalError, match="is a folder, not a record; it holds 1"):
         read_record(tmp_path)
-    with pytest.raises(SignalError, match="is not a folder"):
-        find_records(tmp_path / "none")
-
-
-def test_records_are_found_in_every_folder_below(tmp_path: Path) -> None:
-    write_wfdb(tmp_path / "a", [tone(250, 1)])
-    write_csv_record(tmp_path / "b" / "c.csv", [tone(250, 1)])
-    (tmp_path / "labels.csv").write_text("record,label\na/tone,Normal\n")
-    assert [path.name for path in find_records(tmp_path)] == ["tone.hea", "c.csv"]
 
 
 GOOD_ROWS = [f"{index / 250:.3f},{index}" for index in range(50)]
