@@ -34,7 +34,7 @@ class Pulse:
         if not self._able:
             return
         for beat in self._qrs.push(chunk.samples_uv[:, 0]):
-            at = self._first + beat
+            at = self._first + beat.at
             if self._last is not None:
                 self._intervals.append(at - self._last)
             self._last = at

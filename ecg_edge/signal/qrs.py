@@ -20,9 +20,12 @@ first largest a of the 18 in its y, less 8. Each crest, in order, is one of thre
     interval  = median of the last 8 intervals between beats, of those from 47 to 499 samples; 200 at first
 
 Before a crest is judged, where the last beat is over interval * 360 >> 8 samples ago, the largest missed crest at least
-100 samples behind that beat is a beat if it exceeds half the threshold: search-back. Where the last beat is over 1,250
-samples ago, and again every 500, all levels of beats are halved: an electrode may have moved. Levels begin as the
-largest and the mean y of the first 500 samples, whose crests are judged when these have come.
+100 samples behind that beat and at most 560 ago is a beat if it exceeds half the threshold: search-back. Where the last
+beat is over 1,250 samples ago, and again every 500, all levels of beats are halved: an electrode may have moved. Levels
+begin as the largest and the mean y of the first 500 samples, whose crests are judged when these have come.
+
+A beat is known 46 samples after the y that was judged, or with sample 500; where one sample makes two known, the second
+one is known with the next sample: one a sample. So none is known over OLDEST samples late.
 
 All medians are of 8: the mean of the middle two, rounded down. Levels adapt as in Hamilton and Tompkins 1986, IEEE
 TBME 33(12):1157-1165.
@@ -32,6 +35,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +52,21 @@ _LEARN = 500
 _MEDIAN = 8
 _BEATS_PART, _BEATS_PART_LOG2 = 80, 8  # of the way from noise to signal lies the threshold
 _FLOOR = 180
-_T_WAVE, _BEHIND = 90, 100
+_T_WAVE, _BEHIND, _RECENT = 90, 100, 560
 _LATE, _LATE_LOG2 = 360, 8
 _INTERVALS = range(47, 500)
 _FIRST_INTERVAL = 200
 _KEPT = 10
 _LOST, _LOST_AGAIN = 1250, 500
+
+OLDEST = _RECENT + _CREST + _SUM + _BACK  # samples from an R peak until it is known by search-back, at most
+
+
+class Detection(NamedTuple):
+    """A beat."""
+
+    at: int  # index of its R peak; less than 0 where a stream begins in the middle of one
+    known: int  # index of the sample that made it known
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,7 @@ class _Judge:
         assert last is not None
         if crest.at - last.at <= _median(self._intervals) * _LATE >> _LATE_LOG2:
             return None
-        able = [missed for missed in self._missed if missed.at - last.at >= _BEHIND]
+        able = [missed for missed in self._missed if missed.at - last.at >= _BEHIND and crest.at - missed.at <= _RECENT]
         best = max(able, key=lambda missed: missed.level, default=None)
         if best is None or best.level <= self._threshold() >> 1:
             return None
@@ -138,9 +151,10 @@ class QrsStream:
         self._early: list[_Crest] = []
         self._learnt = [0, 0]  # largest and sum of the first y
         self._judge: _Judge | None = None
+        self._known = -1  # when the last beat was
 
-    def push(self, samples_uv: NDArray[np.int16]) -> list[int]:
-        """Take (n,) samples -> indices of the R peaks that are known now, in order."""
+    def push(self, samples_uv: NDArray[np.int16]) -> list[Detection]:
+        """Take (n,) samples -> the beats that are known by them, in order."""
         if not len(samples_uv):
             return []
         levels = self._filter(samples_uv)
@@ -154,12 +168,16 @@ class QrsStream:
                 return []
             largest, total = self._learnt
             self._judge, crests = _Judge(largest, total // _LEARN), self._early
-        return [beat for crest in crests for beat in self._judge.judge(crest)]
+        return [self._told(beat, crest) for crest in crests for beat in self._judge.judge(crest)]
 
-    def end(self) -> list[int]:
+    def end(self) -> list[Detection]:
         """Hold the last sample for DELAY -> the last beats."""
         held = self._samples[-1:].astype(np.int16)
         return self.push(np.repeat(held, DELAY)) if len(held) else []
+
+    def _told(self, beat: int, crest: _Crest) -> Detection:
+        self._known = max(crest.at + _CREST, _LEARN - 1, self._known + 1)
+        return Detection(beat, self._known)
 
     def _filter(self, samples_uv: NDArray[np.int16]) -> NDArray[np.int64]:
         """(n,) samples -> (n,) y."""
@@ -205,4 +223,4 @@ class QrsStream:
 def find_beats(samples_uv: NDArray[np.int16]) -> NDArray[np.int64]:
     """R peaks of a whole recording at FS_HZ: (n,) uV -> (k,) indices, ascending."""
     stream = QrsStream()
-    return np.array([*stream.push(samples_uv), *stream.end()], np.int64)
+    return np.array([beat.at for beat in (*stream.push(samples_uv), *stream.end())], np.int64)

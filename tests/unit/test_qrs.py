@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ecg_edge.signal.qrs import DELAY, FS_HZ, QrsStream, find_beats
+from ecg_edge.signal.qrs import DELAY, FS_HZ, OLDEST, Detection, QrsStream, find_beats
 from ecg_edge.signal.record import read_record
 
 DS1 = (101, 106, 108, 109, 112, 114, 115, 116, 118, 119, 122, 124, 201, 203, 205, 207, 208, 209, 215, 220, 223, 230)
@@ -79,17 +79,30 @@ def test_any_pieces_give_the_beats_of_the_whole(seed: int, cuts: int) -> None:
     random = np.random.default_rng(seed)
     n = int(random.integers(1, 4000))
     signal = train([int(beat) for beat in np.cumsum(random.integers(60, 400, 20)) if beat < n], n, seed=seed)
-    stream, found = QrsStream(), list[int]()
+    stream, found = QrsStream(), list[Detection]()
     for part in np.split(signal, np.sort(random.integers(0, n + 1, cuts))):
         found += stream.push(part)
-    assert [*found, *stream.end()] == find_beats(signal).tolist()
+    assert [beat.at for beat in (*found, *stream.end())] == find_beats(signal).tolist()
 
 
 def test_a_beat_is_known_when_the_page_says() -> None:
     beats = regular(190, 30 * FS_HZ)
     signal, stream = train(beats, 30 * FS_HZ), QrsStream()
-    late = [now - beat for now, sample in enumerate(signal) for beat in stream.push(np.array([sample]))]
+    late = [now - beat.at for now, sample in enumerate(signal) for beat in stream.push(np.array([sample]))]
     assert max(late[5:]) <= DELAY  # the first ones wait for two seconds to be learnt from
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_no_beat_is_known_later_than_the_page_says(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    gaps = random.choice([60, 190, 210, 450, 490, 900], 30)
+    n = int(gaps.sum()) + 300
+    signal = train(np.cumsum(gaps).tolist(), n, tall_uv=int(random.integers(200, 3000)), seed=seed)
+    signal += train(np.cumsum(gaps)[::3].tolist(), n, tall_uv=int(random.integers(-3000, 3000)), seed=seed + 1)
+    found = QrsStream().push(signal)
+    assert all(beat.known - beat.at <= max(OLDEST, 500) for beat in found)
+    known = [beat.known for beat in found]
+    assert known == sorted(set(known))
 
 
 def matched(found: NDArray[np.int64], beats: NDArray[np.int64]) -> int:

@@ -11,6 +11,7 @@
 #define FLOOR 180
 #define T_WAVE 90u
 #define BEHIND 100u
+#define RECENT 560u
 #define LATE 360u
 #define LATE_LOG2 8
 #define SHORTEST 47u
@@ -84,11 +85,11 @@ static void accept(ecg_qrs_t *s, const ecg_qrs_crest_t *crest)
     s->found[s->found_count++] = crest->beat;
 }
 
-static void search_back(ecg_qrs_t *s)
+static void search_back(ecg_qrs_t *s, uint32_t now)
 {
     uint8_t best = s->kept_count;
     for (uint8_t k = 0; k < s->kept_count; k++) {
-        const bool able = s->kept[k].at - s->last.at >= BEHIND;
+        const bool able = s->kept[k].at - s->last.at >= BEHIND && now - s->kept[k].at <= RECENT;
         if (able && (best == s->kept_count || s->kept[k].level > s->kept[best].level)) {
             best = k;
         }
@@ -116,7 +117,7 @@ static void judge(ecg_qrs_t *s, const ecg_qrs_crest_t *crest)
 {
     if (s->beating) {
         if (crest->at - s->last.at > ((uint32_t)median(&s->intervals) * LATE) >> LATE_LOG2) {
-            search_back(s);
+            search_back(s, crest->at);
         }
         halve_where_lost(s, crest);
     }
