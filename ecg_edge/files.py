@@ -8,12 +8,15 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ecg_edge.errors import EcgEdgeError
+
+_UMASK = threading.Lock()
 
 
 @contextmanager
@@ -148,6 +151,7 @@ def _flush(path: Path) -> None:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:  # two threads at once could each take the other's 0 for the process's own, and leave it there
+        mask = os.umask(0)
+        os.umask(mask)
     return mask

@@ -19,6 +19,7 @@ from ecg_edge.errors import EcgEdgeError, GateError
 
 # verb -> its one line of help. The verb `x` is the function `x` of ecg_edge/cli/x.py.
 VERBS = {
+    "data": "Download a set of recordings from PhysioNet, each file checked.",
     "synth": "Make synthetic ECG with labels: arrays, WFDB records or CSV.",
     "train": "Train a classifier on synthetic ECG, or on your own windows.",
     "quantize": "Turn a trained model into full int8, and report what it cost.",

@@ -48,5 +48,12 @@ def loops(incomplete: str) -> list[str]:
     return _starting(["pty", "loop://", "socket://", *available_ports()], incomplete)
 
 
+def physionet_sets(incomplete: str) -> list[str]:
+    """Sets of recordings that `data` knows by name."""
+    from ecg_edge.signal.physionet import SETS
+
+    return _starting(list(SETS), incomplete)
+
+
 def _starting(names: list[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
