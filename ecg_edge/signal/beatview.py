@@ -81,6 +81,7 @@ _STATE_COLUMNS = 2000  # over which a state is looked for, at most
 _RING = 512  # columns kept for beats that are found late: OLDEST, less prepare's delay, and a view's reach fit
 _LOG = [round(64 * float(np.log2(1 + f / 64))) for f in range(64)]
 _OFFSETS = (_LAGS[:, None] - _BEFORE + _STEP * np.arange(COLUMNS)[None, :]).astype(np.int64)
+_SPAN = int(_OFFSETS[-1, -1] - _OFFSETS[0, 0]) + 3
 
 
 def lg(v: int) -> int:
@@ -310,8 +311,9 @@ class BeatStream:
 
     def _parts(self, at: int) -> NDArray[np.int64]:
         """(lags, COLUMNS) about an R peak."""
-        o = at - self._start + _OFFSETS
-        c = self._columns.astype(np.int64)
+        first = at - self._start + int(_OFFSETS[0, 0]) - 1
+        c = self._columns[first : first + _SPAN].astype(np.int64)
+        o = _OFFSETS - _OFFSETS[0, 0] + 1
         return np.asarray(((c[o - 1] + c[o] + c[o + 1]) * 85 + 128) >> 8)
 
     def _state(self, since: int, step: int) -> State:
