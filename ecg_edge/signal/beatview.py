@@ -85,7 +85,7 @@ _SPAN = int(_OFFSETS[-1, -1] - _OFFSETS[0, 0]) + 3
 
 
 def lg(v: int) -> int:
-    """64 * log2(v), v >= 1, within 1."""
+    """64 * log2(v), v >= 1, within 2."""
     e = v.bit_length() - 1
     return 64 * e + _LOG[(v << 6 >> e) - 64]
 

@@ -128,5 +128,5 @@ def test_no_signal_has_no_beats() -> None:
 
 
 @given(st.integers(1, 65535))
-def test_the_logarithm_is_within_one(v: int) -> None:
-    assert abs(lg(v) - 64 * np.log2(v)) <= 1.5
+def test_the_logarithm_is_within_two(v: int) -> None:
+    assert abs(lg(v) - 64 * np.log2(v)) <= 2
