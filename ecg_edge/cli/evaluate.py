@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ecg_edge.cli import complete
 from ecg_edge.cli.output import note, print_json, print_result
 from ecg_edge.errors import EcgEdgeError
+from ecg_edge.files import require_writable
+
+
+class Protocol(StrEnum):
+    ec57 = "ec57"
 
 
 def evaluate(
-    bundle: Annotated[str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.")] = "ecg5",
+    bundle: Annotated[
+        str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.", autocompletion=complete.bundles)
+    ] = "ecg5",
+    recordings: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Annotated WFDB records, for --protocol.", show_default=False)
+    ] = None,
+    protocol: Annotated[
+        Protocol | None, typer.Option(help="Judge a model of beats on recordings, by ANSI/AAMI EC57.")
+    ] = None,
+    lead: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the recordings; default MLII, II, or 1st.")
+    ] = None,
+    annotator: Annotated[str, typer.Option(metavar="SUFFIX", help="Of the recordings' annotation files.")] = "atr",
     synthetic: Annotated[bool, typer.Option("--synthetic", help="On synthetic windows (the default).")] = False,
     npz: Annotated[Path | None, typer.Option(metavar="FILE", help="On your windows: samples_uv, fs_hz, label.")] = None,
     per_class: Annotated[int, typer.Option(min=1, help="Synthetic windows per class.")] = 1000,
@@ -23,12 +42,12 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write report.json and report.html into this folder.")
     ] = None,
-    plots: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Draw confusion, accuracy by group and calibration as PNG files.")
-    ] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="DIR", help="Draw the figures as PNG files.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print report.json instead of text.")] = False,
 ) -> None:
     """Say how good a bundle is: int8 and float on the same windows, per class, by SNR and by severity.
+
+    With --protocol ec57: a model of beats on annotated recordings, beat by beat as bxb and sumstats count.
 
     An abstention (flat, clipped) counts as wrong, and is counted apart. Synthetic results are not clinical ones.
 
@@ -39,10 +58,37 @@ def evaluate(
       ecg-edge evaluate ecg5 --snr-db 6 6 --json
 
       ecg-edge evaluate build/models/mine --npz test.npz --out build/evaluation
+
+      ecg-edge evaluate aami --protocol ec57 mitdb --out build/ec57
     """
     if synthetic and npz is not None:
         raise EcgEdgeError("evaluate: --synthetic and --npz are two sources; give one")
+    if protocol is None and (recordings is not None or lead is not None):
+        raise EcgEdgeError("evaluate: a folder of recordings and --lead belong to --protocol ec57")
+    if protocol is not None and recordings is None:
+        raise EcgEdgeError(f"evaluate: --protocol {protocol} needs the folder of the recordings: BUNDLE DIR")
+    if protocol is not None and (synthetic or npz is not None):
+        raise EcgEdgeError(f"evaluate: --protocol {protocol} judges recordings, not --synthetic or --npz windows")
+    for folder in (out, plots):
+        if folder is not None:
+            require_writable(folder)
 
+    if recordings is not None:
+        _by_ec57(bundle, recordings, lead, annotator, out, plots, json)
+    else:
+        _by_windows(bundle, npz, per_class, seed, snr_db, out, plots, json)
+
+
+def _by_windows(
+    bundle: str,
+    npz: Path | None,
+    per_class: int,
+    seed: int,
+    snr_db: tuple[float, float],
+    out: Path | None,
+    plots: Path | None,
+    json: bool,
+) -> None:
     from ecg_edge.bundle import Bundle
     from ecg_edge.cli.progress import Steps
     from ecg_edge.recipes import evaluation
@@ -66,3 +112,28 @@ def evaluate(
         print_json(report)
     else:
         print_result(evaluation.report_text(opened, cases, answers))
+
+
+def _by_ec57(
+    bundle: str, recordings: Path, lead: str | None, annotator: str, out: Path | None, plots: Path | None, json: bool
+) -> None:
+    from ecg_edge.bundle import Bundle
+    from ecg_edge.cli.progress import Steps
+    from ecg_edge.recipes import ec57
+    from ecg_edge.report.ec57_text import ec57_text
+
+    opened = Bundle.load(bundle)
+    pipeline = ec57.python_pipeline(opened)
+    with Steps() as steps, steps.step("recordings") as progress:
+        report = ec57.judge_folder(opened, recordings, pipeline, lead=lead, annotator=annotator, progress=progress)
+    if out is not None:
+        ec57.write_report(report, out)
+        note(f"wrote {out / 'report.json'} and {out / 'report.html'}")
+    if plots is not None:
+        from ecg_edge.report.plots import save_ec57
+
+        note(f"wrote {', '.join(str(path) for path in save_ec57(report, plots))}")
+    if json:
+        print_json(report)
+    else:
+        print_result(ec57_text(report))

@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from ecg_edge.report import backends, loopback, svg
+from ecg_edge.report import backends, ec57_text, loopback, svg
 from ecg_edge.report.render import DISCLAIMER, PAIR_TITLES, number, percent, points
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,6 +73,22 @@ def evaluation_html(report: Mapping[str, Any], strips: Sequence[Strip] = ()) -> 
     """
     optional: dict[str, Any] = {"groups": {}, "calibration": None, "changes": None, "pair": None, "provenance": {}}
     return _page("evaluate.html.j2", report={**optional, **report}, strips=strips)
+
+
+def ec57_html(report: Mapping[str, Any]) -> str:
+    """The page of an evaluation by EC57.
+
+    Args:
+        report: as in its report.json.
+    """
+    return _page(
+        "ec57.html.j2",
+        report=report,
+        titles=ec57_text.TITLES,
+        names=ec57_text.FIGURES,
+        counts=ec57_text.counts,
+        span=ec57_text.span,
+    )
 
 
 def loopback_html(report: Mapping[str, Any]) -> str:

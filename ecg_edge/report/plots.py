@@ -14,8 +14,11 @@ import numpy as np
 
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.files import replacing_file
+from ecg_edge.report.ec57_text import FIGURES, TITLES
 from ecg_edge.report.html import Strip
 from ecg_edge.report.loopback import Series, rate_series, trip_series
+from ecg_edge.report.noise import COLUMNS as NOISE_COLUMNS
+from ecg_edge.report.noise import figure_of, lines_of
 from ecg_edge.report.render import percent
 
 FORMATS = ("png", "svg", "pdf")
@@ -46,6 +49,27 @@ def save_evaluation(report: Mapping[str, Any], folder: Path, *, suffix: str = "p
     if report.get("calibration"):
         made.append(_save(_calibration(report["calibration"]), folder / f"calibration.{suffix}"))
     return made
+
+
+def save_ec57(report: Mapping[str, Any], folder: Path, *, suffix: str = "png") -> list[Path]:
+    """Draw an evaluation by EC57: the confusion of beats, and sensitivity and +P of every recording.
+
+    Args:
+        report: as in its report.json.
+        folder: where to; it is made.
+        suffix: one of FORMATS.
+
+    Returns:
+        the files, each written whole.
+
+    Raises:
+        EcgEdgeError: the format is another, or matplotlib is missing.
+    """
+    _figure_class(suffix)
+    return [
+        _save(_beat_confusion(report["confusion"]), folder / f"confusion.{suffix}"),
+        _save(_recordings(report), folder / f"recordings.{suffix}"),
+    ]
 
 
 def save_strips(strips: Sequence[Strip], path: Path) -> None:
@@ -153,6 +177,33 @@ def save_backends(report: Mapping[str, Any], path: Path) -> None:
     _save(figure, path)
 
 
+def save_noise(report: Mapping[str, Any], path: Path) -> None:
+    """Draw a noise stress test: each figure against SNR, a line for each kind of noise, the clean figure dotted.
+
+    Args:
+        report: as `ecg-edge noise --json` prints it.
+        path: its suffix is one of FORMATS.
+
+    Raises:
+        EcgEdgeError: the format is another, or matplotlib is missing.
+    """
+    _figure_class(path.suffix.removeprefix("."))
+    figure = _new_figure(12.0, 8.4)
+    for axes, (title, keys) in zip(figure.subplots(3, 3).flat, NOISE_COLUMNS.items(), strict=True):
+        for name, points in lines_of(report, keys):
+            axes.plot([snr for snr, _ in points], [100 * value for _, value in points], "o-", label=name, markersize=4)
+        clean = figure_of(report["clean"], keys)
+        if clean is not None:
+            axes.axhline(100 * clean, color="gray", linestyle=":", label="clean")
+        axes.set(title=title, xlabel="SNR, dB", ylabel="%", ylim=(-3, 103), xticks=report["snr_db"])
+        axes.invert_xaxis()  # noise grows to the right
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(fontsize=7)
+    m = report["model"]
+    figure.suptitle(f"{m['name']} {m['version']} under noise, records {', '.join(report['records'])}", fontsize=9)
+    _save(figure, path)
+
+
 def pareto_front(points: Sequence[Point]) -> list[Point]:
     """Those that no other beats in both, by RAM."""
     front: list[Point] = []
@@ -198,6 +249,44 @@ def _confusion(name: str, result: Mapping[str, Any]) -> Any:
         axes.text(
             column, row, f"{n:,}", ha="center", va="center", color="white" if part[row, column] > 0.5 else "black"
         )
+    return figure
+
+
+def _beat_confusion(confusion: Mapping[str, Any]) -> Any:
+    counts = np.asarray(confusion["counts"])
+    part = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = _new_figure(5.6, 4.6)
+    axes = figure.add_subplot()
+    axes.imshow(part, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(counts.shape[1]), confusion["columns"])
+    axes.set_yticks(range(counts.shape[0]), confusion["rows"])
+    axes.set(xlabel="answered (o: not found, q: abstained)", ylabel="annotated (O: no beat)")
+    for (row, column), n in np.ndenumerate(counts):
+        dark = part[row, column] > 0.5
+        axes.text(column, row, f"{n:,}", ha="center", va="center", color="white" if dark else "black", fontsize=8)
+    return figure
+
+
+def _recordings(report: Mapping[str, Any]) -> Any:
+    rows = report["records"]
+    figure = _new_figure(10.0, 1.8 + 0.22 * len(rows))
+    panels = figure.subplots(1, len(TITLES), sharey=True, squeeze=False)[0]
+    for axes, (kind, title) in zip(panels, TITLES.items(), strict=True):
+        for figure_name, marker, colour in (("se", "o", "C0"), ("ppv", "D", "C1")):
+            known = [
+                (100 * row[kind][figure_name], k) for k, row in enumerate(rows) if row[kind][figure_name] is not None
+            ]
+            axes.plot(
+                *zip(*known, strict=True) if known else ([], []), marker, color=colour, label=FIGURES[figure_name]
+            )
+            if (gross := report[kind]["gross"][figure_name]) is not None:
+                axes.axvline(100 * gross, color=colour, alpha=0.4)
+        axes.set(xlabel=f"{title}, %")
+        axes.grid(alpha=0.2)
+    panels[0].set_yticks(range(len(rows)), [row["name"] for row in rows])
+    panels[0].invert_yaxis()
+    panels[0].legend(fontsize=7)
+    figure.suptitle(f"{report['title']}: {report['source']} (lines: gross)", fontsize=9)
     return figure
 
 

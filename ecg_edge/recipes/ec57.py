@@ -1,0 +1,235 @@
+"""How good a model of beats is on annotated recordings, by EC57. Layer: recipes; composes signal, bench and report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ecg_edge
+from ecg_edge.bench.beats import Beats, classify_beats, require_beats
+from ecg_edge.bench.source import CITATIONS
+from ecg_edge.bundle import Bundle, Manifest
+from ecg_edge.errors import BundleError, EcgEdgeError, SignalError
+from ecg_edge.files import write_json, write_text
+from ecg_edge.report import ec57
+from ecg_edge.report.html import ec57_html
+from ecg_edge.report.metrics import ABSTAINED, Json
+from ecg_edge.signal.aami import aami_class
+from ecg_edge.signal.prepare import Prepare, State, sample_states
+from ecg_edge.signal.record import Annotations, Record, read_record, resample_record
+from ecg_edge.signal.recordset import find_records
+
+Progress = Callable[[int, int], None]  # done, total
+
+_FLUTTER_ON, _FLUTTER_OFF = "[", "]"
+_PACED_SYMBOLS = frozenset("/f")  # paced, and fusion of paced and normal
+_SAME_PATIENT = {"201": "201 and 202", "202": "201 and 202"}  # of MIT-BIH
+ESCAPES = "escape beats (e, j, n) are N, as in de Chazal 2004; bxb has them S"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Who finds and classifies the beats of a recording."""
+
+    name: str  # for people
+    classify: Callable[[NDArray[np.int16], NDArray[np.uint8]], Beats]  # (n,) uV, and (n,) State of each -> beats
+
+
+def python_pipeline(bundle: Bundle) -> Pipeline:
+    """This package's own, which a device must equal."""
+    return Pipeline("int8 in Python", partial(classify_beats, bundle))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One recording that can be judged, at the model's rate."""
+
+    name: str
+    fs_hz: int  # as recorded
+    record: Record
+    reference: ec57.Labelled
+    fibrillation: tuple[tuple[int, int], ...]  # first and last sample
+
+    @property
+    def patient(self) -> str:
+        """Whose heart it is, as far as is known: everybody's own but for one."""
+        return _SAME_PATIENT.get(self.record.name, self.name)
+
+
+def judge_folder(
+    bundle: Bundle,
+    folder: Path,
+    pipeline: Pipeline,
+    *,
+    lead: str | None,
+    annotator: str,
+    progress: Progress,
+) -> Json:
+    """The EC57 report on every annotated recording under a folder, or on one recording.
+
+    Args:
+        bundle: a model of beats whose classes are EC57's.
+        folder: what find_records() takes, or the path of one record.
+        pipeline: who finds and classifies the beats.
+        lead: the lead to judge; by default MLII or II, and else the first.
+        annotator: suffix of the annotation files.
+        progress: told how many recordings are done.
+
+    Raises:
+        EcgEdgeError: the model does not fit, or there is nothing to judge.
+    """
+    require_beats(bundle)
+    labels = label_of_class(bundle.manifest)
+    paths = find_records(folder) if folder.is_dir() else [folder]
+    trained = trained_on(bundle.manifest)
+    counted, rows, skipped = list[ec57.Counted](), list[Json](), list[Json]()
+    for done, path in enumerate(paths):
+        progress(done, len(paths))
+        name = path.relative_to(folder).with_suffix("").as_posix() if path != folder else path.stem
+        try:
+            judged = read_judged(path, name, bundle.manifest.fs_hz, lead=lead, annotator=annotator)
+        except SignalError as reason:
+            skipped.append({"name": name, "reason": str(reason)})
+            continue
+        table, row = _judge(judged, bundle, pipeline, labels)
+        counted.append(ec57.Counted(judged.name, judged.patient, table))
+        rows.append({**row, "trained_on": judged.record.name in trained})
+    if not counted:
+        first = f"; {skipped[0]['name']}: {skipped[0]['reason']}" if skipped else ""
+        raise EcgEdgeError(f"{folder}: none of {len(paths)} recordings can be judged by EC57{first}")
+    return _report(bundle, folder, pipeline, counted, rows, skipped)
+
+
+def read_judged(path: Path, name: str, fs_hz: int, *, lead: str | None, annotator: str) -> Judged:
+    """Read a recording with its annotations, at the model's rate.
+
+    Raises:
+        SignalError: it cannot be read, has no beats annotated, is of a paced heart, or is over when EC57 begins.
+    """
+    raw = read_record(path, lead=lead, annotator=annotator, gaps=True)
+    if raw.annotations is None:
+        raise SignalError(f"no annotations ({path.stem}.{annotator})")
+    symbols = raw.annotations.beats()[1]
+    if not symbols:
+        raise SignalError(f"its annotations ({annotator}) mark no beat")
+    paced = sum(symbol in _PACED_SYMBOLS for symbol in symbols)
+    if 2 * paced > len(symbols):
+        raise SignalError(f"paced: {paced} of {len(symbols)} beats, and EC57 leaves paced hearts out")
+    if raw.samples_uv.size <= ec57.LEARNING_S * raw.fs_hz:
+        raise SignalError(f"{raw.samples_uv.size / raw.fs_hz:.0f} s long, and EC57 begins after {ec57.LEARNING_S}")
+    record = resample_record(raw, fs_hz)
+    assert record.annotations is not None
+    at, symbols = record.annotations.beats()
+    label = [ec57.LABELS.index(aami_class(symbol) or ec57.LABELS[ec57.UNCLASSIFIED]) for symbol in symbols]
+    spans = flutter_spans(record.annotations, record.samples_uv.size)
+    return Judged(name, raw.fs_hz, record, ec57.Labelled(at, np.array(label, np.int64)), spans)
+
+
+def flutter_spans(annotations: Annotations, length: int) -> tuple[tuple[int, int], ...]:
+    """(first, last) sample of each stretch of ventricular flutter or fibrillation; an open one lasts to the end."""
+    spans, since = list[tuple[int, int]](), None
+    for at, symbol in zip(annotations.samples.tolist(), annotations.symbols, strict=True):
+        if symbol == _FLUTTER_ON and since is None:
+            since = at
+        elif symbol == _FLUTTER_OFF and since is not None:
+            spans.append((since, at))
+            since = None
+    return tuple(spans) if since is None else (*spans, (since, length))
+
+
+def known_states(record: Record, p: Prepare) -> NDArray[np.uint8]:
+    """The state of each sample of a recording: what it says by itself, and where it was clipped or is missing."""
+    states = sample_states(record.samples_uv, p)
+    states[record.clipped] = np.maximum(states[record.clipped], State.CLIPPED)
+    states[record.missing] = State.GAP
+    return states
+
+
+def label_of_class(manifest: Manifest) -> NDArray[np.int64]:
+    """Class of the model -> index of EC57's label.
+
+    Raises:
+        BundleError: a class is none of EC57's.
+    """
+    if odd := [name for name in manifest.classes if name not in ec57.LABELS]:
+        raise BundleError(f"bundle {manifest.name} knows {odd[0]}; EC57 knows {', '.join(ec57.LABELS)}")
+    return np.array([ec57.LABELS.index(name) for name in manifest.classes], np.int64)
+
+
+def trained_on(manifest: Manifest) -> frozenset[str]:
+    """Names of the recordings that the model has learnt from, as its manifest lists them."""
+    names = manifest.training.get("records", ())
+    return frozenset(str(name) for name in names) if isinstance(names, Sequence) else frozenset()
+
+
+def _judge(judged: Judged, bundle: Bundle, pipeline: Pipeline, labels: NDArray[np.int64]) -> tuple[ec57.Table, Json]:
+    """The table of one recording, and its row of the report."""
+    record = judged.record
+    began = time.perf_counter()
+    beats = pipeline.classify(record.samples_uv, known_states(record, Prepare.from_manifest(bundle.manifest.prepare)))
+    took_s = time.perf_counter() - began
+    given = beats.verdict != ABSTAINED
+    label = np.where(given, labels[np.where(given, beats.verdict, 0)], ec57.UNCLASSIFIED)
+    found = ec57.Labelled(beats.at, label)
+    table = ec57.beat_table(judged.reference, found, fs_hz=record.fs_hz, fibrillation=judged.fibrillation)
+    return table, {
+        "name": judged.name,
+        "patient": judged.patient,
+        "lead": record.lead,
+        "fs_hz": judged.fs_hz,
+        "minutes": record.samples_uv.size / record.fs_hz / 60,
+        "missing_s": record.missing.size / record.fs_hz,
+        "fibrillation_s": sum(last - first for first, last in judged.fibrillation) / record.fs_hz,
+        "took_s": took_s,
+        "beats": dict(zip(ec57.LABELS, table[: ec57.NONE].sum(axis=1).tolist(), strict=True)),
+        **{kind: {**one, **ec57.counts_of(table, kind)} for kind, one in ec57.figures_json(table).items()},
+        "coverage": ec57.coverage(table),
+        "confusion": table.tolist(),
+    }
+
+
+def _report(
+    bundle: Bundle,
+    folder: Path,
+    pipeline: Pipeline,
+    counted: list[ec57.Counted],
+    rows: list[Json],
+    skipped: list[Json],
+) -> Json:
+    m = bundle.manifest
+    trained = [row["name"] for row in rows if row["trained_on"]]
+    citation = next((text for set_name, text in CITATIONS.items() if set_name in folder.resolve().parts), "")
+    return {
+        "title": f"{m.name} by ANSI/AAMI EC57",
+        "protocol": "ANSI/AAMI EC57: 150 ms, first 5 minutes and ventricular flutter left out",
+        "source": f"{len(rows)} recordings in {folder}, {m.fs_hz} Hz",
+        "citation": citation,
+        "answered_by": pipeline.name,
+        "model": {"name": m.name, "version": m.version, "sha256": bundle.model_sha256, "classes": list(m.classes)},
+        **ec57.summary(counted),
+        "records": rows,
+        "skipped": skipped,
+        "training_records": trained,
+        "warnings": _warnings(trained, len(rows)),
+        "notes": [*_warnings(trained, len(rows)), ESCAPES],
+        "provenance": {"ecg-edge": ecg_edge.__version__},
+    }
+
+
+def _warnings(trained: list[str], judged: int) -> list[str]:
+    if not trained:
+        return []
+    which = "all" if len(trained) == judged else f"{len(trained)}"
+    return [f"the model has learnt from {which} of these {judged} recordings: the card has cross-validated figures"]
+
+
+def write_report(report: Json, folder: Path) -> None:
+    """Write report.json and report.html, each whole or not at all."""
+    write_json(folder / "report.json", report)
+    write_text(folder / "report.html", ec57_html(report))
