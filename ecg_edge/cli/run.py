@@ -64,6 +64,8 @@ def run(
 
       ecg-edge run ecg5 --record mitdb/119
 
+      ecg-edge run aami --record mitdb/119
+
       ecg-edge run --device /dev/ttyUSB0
 
       ecg-edge run --synthetic --speed 4
@@ -82,6 +84,7 @@ def run(
     from ecg_edge.bundle import Bundle
     from ecg_edge.device.link import serial_ports
     from ecg_edge.device.ports import only_usb_port
+    from ecg_edge.live.beatstream import open_stream
     from ecg_edge.live.lines import Lines
     from ecg_edge.live.notify import service_manager
     from ecg_edge.live.open import Wanted, open_source
@@ -89,7 +92,6 @@ def run(
     from ecg_edge.live.run import run as run_stream
     from ecg_edge.live.source import first_samples
     from ecg_edge.live.stop import Stop
-    from ecg_edge.live.stream import Stream
     from ecg_edge.runtime.choose import choose_backend
 
     opened = Bundle.load(bundle)
@@ -137,7 +139,7 @@ def run(
             if view is not None:
                 view.facts.append(recorder.status)
         items = source.items if seconds is None else first_samples(source.items, round(seconds * m.fs_hz))
-        drive(run_stream(stop.until(items), Stream(m, choice.backend), account), sinks, account)
+        drive(run_stream(stop.until(items), open_stream(m, choice.backend), account), sinks, account)
     if recorder is not None and recorder.lost:
         raise EcgEdgeError(f"{recorder.lost / m.fs_hz:.1f} s of signal were received and not recorded in {out}")
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ecg_edge.bundle import Manifest
+from ecg_edge.live.beatstream import BeatVerdict
 from ecg_edge.live.run import Account, Event, Gap, Moment
 from ecg_edge.live.source import Notice
 from ecg_edge.live.stream import Verdict
@@ -52,7 +53,7 @@ def event_json(event: Event, manifest: Manifest) -> dict[str, Any]:
             "exact": event.exact,
         }
     out = manifest.output
-    return {
+    told = {
         "kind": "verdict",
         "time_s": round((event.last_index + 1) / fs_hz, 3),
         "first_index": event.first_index,
@@ -62,6 +63,9 @@ def event_json(event: Event, manifest: Manifest) -> dict[str, Any]:
         "scores": event.scores.tolist(),
         "probability": [round(out.scale * (int(score) - out.zero_point), 4) for score in event.scores],
     }
+    if isinstance(event, BeatVerdict):
+        told["beat"] = {"index": event.at, "rr_s": round(event.rr / fs_hz, 3) if event.rr else None}
+    return told
 
 
 def event_text(event: Event, manifest: Manifest) -> str:

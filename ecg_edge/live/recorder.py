@@ -19,13 +19,14 @@ from ecg_edge import __version__
 from ecg_edge.bundle import Manifest
 from ecg_edge.device.link import Clock, SystemClock
 from ecg_edge.files import require_writable
+from ecg_edge.live.beatstream import LATE, BeatVerdict
 from ecg_edge.live.lines import account_json, event_json, line
 from ecg_edge.live.recording import Recording, utc
 from ecg_edge.live.run import Account, Event, Gap, Moment
 from ecg_edge.live.source import Chunk, Notice
 from ecg_edge.live.stream import Verdict
 from ecg_edge.signal.prepare import Prepare, State
-from ecg_edge.signal.wfdbformat import NOISE, NOTE
+from ecg_edge.signal.wfdbformat import BEATS, NOISE, NOTE, UNKNOWN
 
 ROTATE_HOURS = 1.0
 FILLED_GAP_S = 60  # a longer gap begins a new recording
@@ -74,7 +75,7 @@ class Recorder:
         self._leads = tuple(leads) or (("ECG",) if count == 1 else tuple(f"ECG{k + 1}" for k in range(count)))
         self._rotate = max(1, round(rotate_hours * 3600 * manifest.fs_hz))
         self._realtime, self._clock, self._unix_s = realtime, clock or SystemClock(), unix_s
-        self._late = Prepare.from_manifest(manifest.prepare).delay
+        self._late = LATE if manifest.takes == "beats" else Prepare.from_manifest(manifest.prepare).delay
         self._began_s: float | None = None  # time of day of the sample with index 0
         self._open: list[Recording] = []  # the last is written to; one before it may wait for late verdicts
         self._early: deque[Notice] = deque(maxlen=_EARLY)
@@ -180,7 +181,11 @@ class Recorder:
         else:
             probability = m.output.scale * (int(verdict.scores[verdict.label]) - m.output.zero_point)
             text = f"{m.classes[verdict.label]} {probability:.2f}"
-        self._annotate(verdict.last_index, NOTE, text)
+        if isinstance(verdict, BeatVerdict):
+            name = None if verdict.label is None else m.classes[verdict.label]
+            self._annotate(verdict.at, BEATS.get(name, UNKNOWN), text if name is None else "")
+        else:
+            self._annotate(verdict.last_index, NOTE, text)
         noisy = verdict.state is not State.OK
         if noisy != self._noisy:
             self._quality(verdict.last_index + 1, verdict.state.name.lower(), noisy=noisy)

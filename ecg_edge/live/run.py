@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
+from ecg_edge.live.beatstream import Beats
 from ecg_edge.live.pulse import Pulse
 from ecg_edge.live.source import Chunk, Notice
 from ecg_edge.live.stream import Stream, Verdict
@@ -69,7 +70,7 @@ class Sink(Protocol):
         """The run is over, by its end or by an error."""
 
 
-def run(items: Iterable[Chunk | Notice], stream: Stream, account: Account) -> Iterator[Moment]:
+def run(items: Iterable[Chunk | Notice], stream: Stream | Beats, account: Account) -> Iterator[Moment]:
     """Feed a stream.
 
     Args:

@@ -27,6 +27,7 @@ HEARTBEAT_S = 0.25  # at the latest a live source gives something
 CHUNK_S = 0.1
 _CHUNK_MOST_S = 10.0  # of signal
 _SYNTHETIC_WINDOWS = 5  # drawn at a time, a class each
+_SYNTHETIC_BEATS_S = 12  # of one subject, for a model of beats: as long as synthesis makes them
 _MOST_UV = 10**9  # what a line can mean
 _READ_BYTES = 65536
 _INT16 = np.iinfo(np.int16)
@@ -100,6 +101,7 @@ def synthetic_chunks(
     """
     from ecg_edge.signal.synth import balanced_labels, synthesize  # SciPy, for which a recording need not wait
 
+    length = manifest.window if manifest.takes == "windows" else _SYNTHETIC_BEATS_S * manifest.fs_hz
     at = 0
     for turn in count():
         left = _SYNTHETIC_WINDOWS if windows is None else min(_SYNTHETIC_WINDOWS, windows - turn * _SYNTHETIC_WINDOWS)
@@ -107,7 +109,7 @@ def synthetic_chunks(
             return
         labels = balanced_labels(1)[:left]
         subjects = np.random.default_rng((seed, turn)).integers(2**31)
-        for part in synthesize(labels, seed=int(subjects), length=manifest.window, fs_hz=manifest.fs_hz):
+        for part in synthesize(labels, seed=int(subjects), length=length, fs_hz=manifest.fs_hz):
             samples = np.repeat(part.samples_uv.reshape(-1, 1), manifest.leads, axis=1)
             yield from _cut(samples, np.zeros(len(samples), np.uint8), at, round(chunk_s * manifest.fs_hz))
             at += len(samples)

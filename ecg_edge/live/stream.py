@@ -31,6 +31,25 @@ class Verdict:
     label: int | None  # index of the class; None: the state is not OK, so none is given
 
 
+class States:
+    """The state of every sample of a stream, in any chunks."""
+
+    def __init__(self, p: Prepare, leads: int) -> None:
+        self._p = p
+        self._recent = np.empty((0, leads), np.int16)  # as many samples as tell a flat line
+
+    def push(self, samples_uv: NDArray[np.int16], flags: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """(k, leads) uV and (k,) SampleFlag -> (k,) State, the worst of leads and flags."""
+        known = len(self._recent)
+        seen = np.concatenate((self._recent, samples_uv))
+        self._recent = seen[-(self._p.flat_samples + 1) :]
+        states: NDArray[np.uint8] = sample_states(np.ascontiguousarray(seen.T), self._p).max(axis=0)[known:]
+        if flags is not None:
+            for flag, state in _STATE_OF_FLAG:
+                states = np.where(flags & flag, np.maximum(states, state), states).astype(np.uint8)
+        return states
+
+
 class Stream:
     """The firmware's stream in Python: the same columns, the same windows, the same states, any chunks.
 
@@ -48,7 +67,7 @@ class Stream:
         """Forget what came; the next sample has this index."""
         m = self._manifest
         self._leads = [PrepareStream(self._p) for _ in range(m.leads)]
-        self._recent = np.empty((0, m.leads), np.int16)  # as many samples as tell a flat line
+        self._states_of = States(self._p, m.leads)
         self._states = np.empty(0, np.uint8)  # of the samples from _states_from on
         self._columns = np.empty((0, m.leads), np.int8)  # from _start on
         self._start = self._states_from = index  # of the next window; of the first state kept
@@ -67,7 +86,7 @@ class Stream:
         """
         if not len(samples_uv):
             return []
-        self._states = np.concatenate((self._states, self._states_of(samples_uv, flags)))
+        self._states = np.concatenate((self._states, self._states_of.push(samples_uv, flags)))
         self.index += len(samples_uv)
         columns = [
             stream.push(np.ascontiguousarray(lead)) for stream, lead in zip(self._leads, samples_uv.T, strict=True)
@@ -77,17 +96,6 @@ class Stream:
     def end(self) -> list[Verdict]:
         """Hold the last sample for the filter's delay -> the last verdicts. `restart` begins the next stream."""
         return self._due(np.stack([stream.end() for stream in self._leads], axis=1))
-
-    def _states_of(self, samples_uv: NDArray[np.int16], flags: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        """(k,) State of each sample, the worst of its leads and flags."""
-        known = len(self._recent)
-        seen = np.concatenate((self._recent, samples_uv))
-        self._recent = seen[-(self._p.flat_samples + 1) :]
-        states: NDArray[np.uint8] = sample_states(np.ascontiguousarray(seen.T), self._p).max(axis=0)[known:]
-        if flags is not None:
-            for flag, state in _STATE_OF_FLAG:
-                states = np.where(flags & flag, np.maximum(states, state), states).astype(np.uint8)
-        return states
 
     def _due(self, columns: NDArray[np.int8]) -> list[Verdict]:
         m = self._manifest

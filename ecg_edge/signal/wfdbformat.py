@@ -16,6 +16,8 @@ INVALID = -32768  # format 16's "no sample"
 NOISE = 14  # "~", signal quality changes: each bit of the subtype says that one lead is noisy
 NOTE = 22  # '"', a comment in words
 ANNOTATIONS_END = bytes(2)
+UNKNOWN = 13  # a beat that could not be classified
+BEATS: dict[str | None, int] = {"N": 1, "S": 9, "V": 5, "F": 6, "Q": UNKNOWN}  # of AAMI classes
 
 _SKIP, _SUB, _AUX = 59, 61, 63
 _INTERVAL_BITS = 10
@@ -38,7 +40,7 @@ def annotation_bytes(interval: int, code: int, text: str = "", *, subtype: int =
 
     Args:
         interval: samples since the annotation before it, 0 to 2^31 - 1.
-        code: NOISE or NOTE.
+        code: NOISE, NOTE or one of BEATS.
         text: cut to 255 bytes of ASCII.
         subtype: 0 to 127, of this annotation alone.
     """

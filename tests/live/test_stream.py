@@ -62,5 +62,5 @@ def test_memory_does_not_grow_with_the_stream(bundle: Bundle) -> None:
     stream = Stream(bundle.manifest, NumpyBackend(bundle.model))
     for chunk in np.array_split(signal(40_000, 3), 100):
         stream.push(chunk)
-    kept = len(stream._states) + len(stream._columns) + len(stream._recent)
+    kept = len(stream._states) + len(stream._columns) + len(stream._states_of._recent)
     assert kept < 4 * bundle.manifest.window
