@@ -25,6 +25,7 @@ VERBS = {
     "quantize": "Turn a trained model into full int8, and report what it cost.",
     "bundle": "Make a model bundle of a .keras or .tflite.",
     "evaluate": "Say how good a bundle is, float and int8.",
+    "noise": "Say how good a model of beats stays as noise grows.",
     "export": "Write the firmware folder of a bundle.",
     "info": "Say what is in a bundle: sizes, layers, what streams.",
     "profile": "Say what each op costs on an emulated core: instructions, bytes.",
