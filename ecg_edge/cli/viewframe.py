@@ -195,7 +195,8 @@ def _signal_line(shown: Shown) -> Text:
     if shown.samples_s is not None and not shown.silent_s:
         line.append(f"   {shown.samples_s:,.0f} samples/s")
     if shown.latency_s is not None:
-        line.append(f"   latency {shown.latency_s * 1e3:.1f} ms + {shown.delay_s:.2f} s of filter")
+        behind = f"{shown.delay_s:.2f} s of filter" if shown.manifest.takes == "windows" else "two more beats"
+        line.append(f"   latency {shown.latency_s * 1e3:.1f} ms + {behind}")
     return line
 
 

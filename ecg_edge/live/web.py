@@ -73,6 +73,7 @@ class _Run(Page):
             "fs_hz": m.fs_hz,
             "leads": m.leads,
             "hop": m.hop,
+            "takes": m.takes,
             "delay_s": Prepare.from_manifest(m.prepare).delay / m.fs_hz,
             "source": self._source,
             "keeps_s": self._store.keeps_s,

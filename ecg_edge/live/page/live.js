@@ -41,7 +41,7 @@ function begin(told) {
     newest = 0;
     $("history").replaceChildren();
     $("odds").replaceChildren(...told.classes.map(odd));
-    say("verdict", "Waiting for the first window");
+    say("verdict", `Waiting for the first ${thing(told)}`);
     say("detail", "");
     $("hero").className = "hero plain";
     for (const id of ["latency", "pulse", "rate", "signal"]) say(id, "-");
@@ -86,7 +86,8 @@ function verdict(v) {
   $("hero").classList.toggle("none", none);
   say("verdict", none ? `No verdict: ${stateWords(v.state)}` : v.label);
   $("verdict").classList.toggle("long", $("verdict").textContent.length > 24);
-  say("detail", `of ${clock(v.first_index / hello.fs_hz)} to ${clock((v.last_index + 1) / hello.fs_hz)}`);
+  if (v.beat) say("detail", `of the beat at ${clock(v.beat.index / hello.fs_hz)}`);
+  else say("detail", `of ${clock(v.first_index / hello.fs_hz)} to ${clock((v.last_index + 1) / hello.fs_hz)}`);
   const best = v.probability.indexOf(Math.max(...v.probability));
   [...$("odds").children].forEach((row, k) => {
     row.className = k === best && !none ? "first" : "";
@@ -97,14 +98,14 @@ function verdict(v) {
   say("signal", stateWords(v.state));
   $("signal").dataset.is = none ? "warn" : "";
   say("latency", `${(v.latency_s * 1000).toFixed(1)} ms`);
-  say("latency-note", `and ${hello.delay_s.toFixed(2)} s of filter`);
+  say("latency-note", v.beat ? "and up to two more beats" : `and ${hello.delay_s.toFixed(2)} s of filter`);
 }
 
 // After a gap: what was said is of another signal.
 function unsay() {
   $("hero").classList.remove("none");
   $("verdict").classList.add("long");
-  say("verdict", "Waiting for a whole window after the gap");
+  say("verdict", `Waiting for a whole ${thing(hello)} after the gap`);
   say("detail", "");
   for (const row of $("odds").children) {
     row.className = "";
@@ -207,6 +208,7 @@ function numbers(text) {
   return new Int16Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 }
 
+const thing = (told) => (told.takes === "beats" ? "beat" : "window");
 const share = (part) => (part > 0 && part < 0.0001 ? "under 0.01 %" : `${(100 * part).toFixed(2)} %`);
 const span = (s) => (s >= 3600 && s % 3600 === 0 ? (s === 3600 ? "an hour" : `${s / 3600} hours`) : `${Math.round(s / 60)} minutes`);
 
