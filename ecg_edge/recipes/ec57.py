@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from ecg_edge.files import write_json, write_text
 from ecg_edge.report import ec57
 from ecg_edge.report.html import ec57_html
 from ecg_edge.report.metrics import ABSTAINED, Json
+from ecg_edge.report.render import percent
 from ecg_edge.signal.aami import aami_class
 from ecg_edge.signal.prepare import Prepare, State, sample_states
 from ecg_edge.signal.record import Annotations, Record, read_record, resample_record
@@ -125,10 +126,12 @@ def read_judged(path: Path, name: str, fs_hz: int, *, lead: str | None, annotato
         raise SignalError(f"{raw.samples_uv.size / raw.fs_hz:.0f} s long, and EC57 begins after {ec57.LEARNING_S}")
     record = resample_record(raw, fs_hz)
     assert record.annotations is not None
-    at, symbols = record.annotations.beats()
-    label = [ec57.LABELS.index(aami_class(symbol) or ec57.LABELS[ec57.UNCLASSIFIED]) for symbol in symbols]
+    there = raw.annotations.beats()[0] < raw.samples_uv.size  # of a record cut short
+    at = record.annotations.beats()[0][there]
+    label = np.array([ec57.LABELS.index(aami_class(symbol) or "Q") for symbol in symbols], np.int64)[there]
+    order = np.argsort(at, kind="stable")
     spans = flutter_spans(record.annotations, record.samples_uv.size)
-    return Judged(name, raw.fs_hz, record, ec57.Labelled(at, np.array(label, np.int64)), spans)
+    return Judged(name, raw.fs_hz, record, ec57.Labelled(at[order], label[order]), spans)
 
 
 def flutter_spans(annotations: Annotations, length: int) -> tuple[tuple[int, int], ...]:
@@ -164,8 +167,8 @@ def label_of_class(manifest: Manifest) -> NDArray[np.int64]:
 
 def trained_on(manifest: Manifest) -> frozenset[str]:
     """Names of the recordings that the model has learnt from, as its manifest lists them."""
-    names = manifest.training.get("records", ())
-    return frozenset(str(name) for name in names) if isinstance(names, Sequence) else frozenset()
+    names = manifest.training.get("records")
+    return frozenset(str(name) for name in names) if isinstance(names, list) else frozenset()
 
 
 def _judge(judged: Judged, bundle: Bundle, pipeline: Pipeline, labels: NDArray[np.int64]) -> tuple[ec57.Table, Json]:
@@ -216,17 +219,26 @@ def _report(
         "records": rows,
         "skipped": skipped,
         "training_records": trained,
-        "warnings": _warnings(trained, len(rows)),
-        "notes": [*_warnings(trained, len(rows)), ESCAPES],
+        "warnings": _warnings(m, trained, len(rows)),
+        "notes": [*_warnings(m, trained, len(rows)), ESCAPES],
         "provenance": {"ecg-edge": ecg_edge.__version__},
     }
 
 
-def _warnings(trained: list[str], judged: int) -> list[str]:
+def _warnings(m: Manifest, trained: list[str], judged: int) -> list[str]:
     if not trained:
         return []
     which = "all" if len(trained) == judged else f"{len(trained)}"
-    return [f"the model has learnt from {which} of these {judged} recordings: the card has cross-validated figures"]
+    lines = [f"training set: the model has learnt from {which} of these {judged} recordings"]
+    found = m.metrics.get("cross_validation")
+    if isinstance(found, dict) and found.keys() >= {"veb", "sveb", "macro_f1"}:
+        veb, sveb = (found[kind]["gross"] for kind in ("veb", "sveb"))
+        lines.append(
+            f"trained alike and judged on patients not learnt from: VEB Se {percent(veb['se'])}, "
+            f"+P {percent(veb['ppv'])}; SVEB Se {percent(sveb['se'])}, +P {percent(sveb['ppv'])}; "
+            f"macro F1 {percent(found['macro_f1'])}"
+        )
+    return lines
 
 
 def write_report(report: Json, folder: Path) -> None:
