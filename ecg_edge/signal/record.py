@@ -23,6 +23,9 @@ from ecg_edge.signal.wfdbplain import RawLead, read_plain
 # WFDB codes of annotations that stand on a beat. Source: WFDB Applications Guide, appendix "Annotation codes".
 BEAT_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")
 _RHYTHM_SYMBOL = "+"
+# Bits of a signal file's values: their lowest stands for no sample, in each format but that of differences.
+_BITS = {"80": 8, "508": 8, "310": 10, "311": 10, "212": 12, "16": 16, "61": 16, "160": 16, "516": 16}
+_BITS |= {"24": 24, "524": 24, "32": 32}
 _UV_PER_UNIT = {"v": 1e6, "mv": 1e3, "uv": 1.0, "µv": 1.0}
 _PREFERRED_LEADS = ("mlii", "ii")
 _WFDB_SUFFIXES = (".hea", ".dat", ".mat", ".atr")
@@ -82,7 +85,8 @@ def read_record(
 
     Args:
         path: the record's .hea (suffix may be left out) or the .csv.
-        lead: its name, in any case; without it MLII or II, and else the first.
+        lead: its name, in any case, or several with commas, of which the first that is there is taken; without it MLII
+            or II, and else the first.
         fs_hz: resample to this rate; None keeps the record's.
         raw_uv: take 1 LSB as 1 uV and ignore the header's gains, where they are wrong (LUDB) or missing (NSTDB).
         annotator: suffix of the WFDB annotation file, read where it is there; None: not wanted.
@@ -196,33 +200,56 @@ def _read_wfdb_lead(path: Path, lead: str | None, *, raw_uv: bool, annotator: st
     raw = replace(raw, digital=_held(raw.digital, missing))
     uv = raw.digital.astype(np.float64) if raw_uv else _to_uv(base, raw)
     samples, saturated = to_int16(uv)
-    annotations = None if annotator is None else _read_annotations(base, annotator)
+    annotations = None if annotator is None else _read_annotations(base, annotator, fs_hz)
     clipped = np.flatnonzero(saturated | _at_rail(raw))
     return Record(base.name, fs_hz, raw.lead, samples, clipped, missing, annotations)
 
 
 def _read_by_wfdb(base: Path, choose: Callable[[list[str]], int], *, raw_uv: bool) -> RawLead:
     with _readable_header(base) as readable:
-        header = _wfdb("rdheader", base, str(readable))
+        header = _wfdb("rdheader", base, str(readable), rd_segments=True)
         index = choose(header.sig_name or [])
-        check_rate(header.fs, str(base))
-        raw = _wfdb("rdrecord", base, str(readable), channels=[index], physical=False)
-        if raw.d_signal is None or not len(raw.d_signal):
+        lead = header.sig_name[index]
+        parts = _segments_with(lead, header, readable) if hasattr(header, "segments") else [(readable, header, index)]
+        fs_hz = header.fs * _samples_a_frame(base, lead, parts)
+        check_rate(fs_hz, str(base))
+        # Without smoothing: a lead that is faster than the record's frames would be averaged down to their rate.
+        raw = _wfdb("rdrecord", base, str(readable), channels=[index], physical=False, smooth_frames=False)
+        if not raw.e_d_signal or not len(raw.e_d_signal[0]):
             raise SignalError(f"{base}: no samples")
-        uncalibrated = not raw_uv and _gains(readable)[index : index + 1] == [0.0]
+        uncalibrated = not raw_uv and any(_gains(path)[k : k + 1] == [0.0] for path, _, k in parts)
     if uncalibrated:
-        raise SignalError(f"{base}: the header gives lead {raw.sig_name[0]} no gain; raw units are the way to read it")
+        raise SignalError(f"{base}: the header gives lead {lead} no gain; raw units are the way to read it")
     return RawLead(
-        raw.sig_name[0],
-        header.fs,
-        raw.d_signal[:, 0],
+        lead,
+        fs_hz,
+        np.asarray(raw.e_d_signal[0], np.int64),
         raw.fmt[0],
         float(raw.adc_gain[0]),
         float(raw.baseline[0]),
         raw.units[0],
-        raw.adc_res[0] or 0,
-        raw.adc_zero[0] or 0,
+        (raw.adc_res or [0])[0] or 0,
+        (raw.adc_zero or [0])[0] or 0,
     )
+
+
+def _segments_with(lead: str, header: Any, readable: Path) -> list[tuple[Path, Any, int]]:
+    """(path, header, index of the lead) of each segment of a record that has the lead; the others are a gap in it."""
+    found = [one for one in header.segments if one is not None and one.sig_len and lead in (one.sig_name or [])]
+    return [(readable.with_name(one.record_name), one, one.sig_name.index(lead)) for one in found]
+
+
+def _samples_a_frame(base: Path, lead: str, parts: list[tuple[Path, Any, int]]) -> int:
+    """Samples of a lead in each frame of its record: 1, but where leads have different rates.
+
+    Raises:
+        SignalError: no segment has the lead, or they do not have it alike, which wfdb would not tell.
+    """
+    kinds = {(h.adc_gain[k], h.baseline[k], h.units[k], h.fmt[k], h.samps_per_frame[k] or 1) for _, h, k in parts}
+    if len(kinds) != 1:
+        how = "with different gains, units or formats, which cannot be one signal" if kinds else "nowhere"
+        raise SignalError(f"{base}: its segments have lead {lead} {how}")
+    return int(kinds.pop()[-1])
 
 
 def _to_uv(base: Path, raw: RawLead) -> NDArray[np.float64]:
@@ -232,8 +259,8 @@ def _to_uv(base: Path, raw: RawLead) -> NDArray[np.float64]:
 
 
 def _missing(raw: RawLead) -> NDArray[np.int64]:
-    """WFDB writes the lowest value of some formats where there is no sample."""
-    return np.flatnonzero(raw.digital == -32768) if raw.format in ("16", "61", "160") else _no_index()
+    """Where there is no sample. Source: the WFDB library's getskewedframe()."""
+    return np.flatnonzero(raw.digital == -(1 << (_BITS[raw.format] - 1))) if raw.format in _BITS else _no_index()
 
 
 def _held(digital: NDArray[np.int64], missing: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -253,12 +280,16 @@ def _at_rail(raw: RawLead) -> NDArray[np.bool_]:
     return np.asarray((raw.digital <= raw.zero - half) | (raw.digital >= raw.zero + half - 1))
 
 
-def _read_annotations(base: Path, annotator: str) -> Annotations | None:
+def _read_annotations(base: Path, annotator: str, fs_hz: int) -> Annotations | None:
+    """At the lead's rate: an annotation file counts in frames of the record, or in a time of its own."""
     if not base.with_name(f"{base.name}.{annotator}").is_file():
         return None
     read = _wfdb("rdann", base, str(base), annotator)
     notes = tuple(note.rstrip("\x00").strip() for note in read.aux_note)
-    return Annotations(np.asarray(read.sample, np.int64), tuple(read.symbol), notes)
+    samples = np.asarray(read.sample, np.int64)
+    if read.fs and read.fs != fs_hz:
+        samples = np.rint(samples * (fs_hz / read.fs)).astype(np.int64)
+    return Annotations(samples, tuple(read.symbol), notes)
 
 
 def _moved(record: Record, fs_hz: int, length: int) -> Annotations | None:
@@ -269,13 +300,13 @@ def _moved(record: Record, fs_hz: int, length: int) -> Annotations | None:
 
 
 def _lead_index(what: str, names: list[str], lead: str | None) -> int:
-    """Position of the wanted lead among a record's."""
+    """Position of the wanted lead among a record's: the first of several that is there."""
     if not names:
         raise SignalError(f"{what}: no leads")
     lower = [str(name).lower() for name in names]
-    for wanted in (lead.lower(),) if lead is not None else (*_PREFERRED_LEADS, lower[0]):
-        if wanted in lower:
-            return lower.index(wanted)
+    for wanted in (*_PREFERRED_LEADS, lower[0]) if lead is None else (lead.lower(), *lead.lower().split(",")):
+        if wanted.strip() in lower:
+            return lower.index(wanted.strip())
     raise SignalError(f"{what}: no lead {lead}; it has: {', '.join(names)}")
 
 
