@@ -23,6 +23,9 @@ def quantize(
         list[str] | None,
         typer.Option(metavar="KERNELS=BYTES", help="A TFLM arena measured on a core, as cmsis-nn-cortex-m4=12812."),
     ] = None,
+    tried: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For the card of a model of beats: a line for each trial.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest instead of text.")] = False,
 ) -> None:
@@ -35,6 +38,7 @@ def quantize(
       ecg-edge quantize build/mine --out build/models/mine --version 0.2.0
     """
     measured = dict(_arena(text) for text in arena or [])
+    trials = [] if tried is None else [line for line in tried.read_text(encoding="utf-8").splitlines() if line.strip()]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     from ecg_edge.cli.progress import Steps
@@ -43,7 +47,9 @@ def quantize(
 
     with Steps() as steps:
         with steps.step("quantize"):
-            bundle, text = training.quantize_run(run, out, version=version, force=force, arena_bytes=measured)
+            bundle, text = training.quantize_run(
+                run, out, version=version, force=force, arena_bytes=measured, tried=trials
+            )
         if per_class and bundle.manifest.classes == CLASSES:
             with steps.step("measure") as progress:
                 snr_db = evaluation.SNR_DB

@@ -16,7 +16,9 @@ EPOCHS = 12
 
 
 def train(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The run's folder: model.keras, model.h5, report, data.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The run's folder: model.keras, model.h5, report, data.")
+    ] = None,
     synthetic: Annotated[
         int | None, typer.Option(metavar="N", help=f"Train on N synthetic windows (the default: {WINDOWS}).")
     ] = None,
@@ -26,12 +28,20 @@ def train(
     records: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train on your WFDB or CSV records, with --labels.")
     ] = None,
+    beats: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train a model of beats on MIT-BIH DS1; noise: DIR/../nstdb.")
+    ] = None,
+    cross_validate: Annotated[
+        bool, typer.Option("--cross-validate", help="With --beats: judge by EC57 between patients, 6 folds, 2 seeds.")
+    ] = False,
     labels: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Columns record, label and, where needed, start_s, stop_s.")
     ] = None,
     lead: Annotated[str | None, typer.Option(metavar="NAME", help="Lead of the records.")] = None,
     raw_uv: Annotated[bool, typer.Option("--raw-uv", help="Take 1 LSB of the records as 1 uV (LUDB).")] = False,
-    name: Annotated[str, typer.Option(help="Of the bundle to come; a C identifier.")] = "ecg5",
+    name: Annotated[
+        str | None, typer.Option(help="Of the bundle to come; a C identifier.", show_default="ecg5; with --beats aami")
+    ] = None,
     fs_hz: Annotated[int, typer.Option(help="Samples a second.")] = 250,
     window: Annotated[int, typer.Option(help="Samples a window.")] = 1024,
     hop: Annotated[int, typer.Option(help="Samples from one window of a stream to the next.")] = 256,
@@ -42,7 +52,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print run.json instead of text.")] = False,
 ) -> None:
-    """Train a classifier: on synthetic ECG, or on your own labelled windows or records.
+    """Train a classifier: on synthetic ECG, on your own labelled windows or records, or on single beats.
 
     Subjects are never on both sides of the split. Ctrl-C and the same command again: it goes on where it was.
 
@@ -53,13 +63,25 @@ def train(
       ecg-edge train --out build/mine --npz mine.npz --epochs 40
 
       ecg-edge train --out build/af --records afdb/ --labels afdb/labels.csv --lead ECG1
+
+      ecg-edge train --out build/aami --beats mitdb/ --cross-validate
     """
-    chosen = [given is not None for given in (synthetic, npz, records)]
+    chosen = [given is not None for given in (synthetic, npz, records, beats)]
     if sum(chosen) > 1:
-        raise EcgEdgeError("train: --synthetic, --npz and --records are three sources; give one")
+        raise EcgEdgeError("train: --synthetic, --npz, --records and --beats are four sources; give one")
+    if cross_validate and beats is None:
+        raise EcgEdgeError("train: --cross-validate is for --beats")
+    if out is None and not cross_validate:
+        raise EcgEdgeError("train: --out says where the run goes; it is needed to train")
     if (records is None) != (labels is None):
         raise EcgEdgeError("train: --records and --labels belong together")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    if beats is not None:
+        _train_beats(beats, out, name or "aami", seed=seed, cross_validate=cross_validate, force=force, json=json)
+        return
+    assert out is not None
+    name = name or "ecg5"
 
     from ecg_edge.cli.progress import Steps
     from ecg_edge.learn.train import Settings
@@ -94,3 +116,36 @@ def train(
     else:
         print_result(text)
     note(f"wrote {out}; next: ecg-edge quantize {out} --out models/{name}")
+
+
+def _train_beats(
+    beats: Path, out: Path | None, name: str, *, seed: int, cross_validate: bool, force: bool, json: bool
+) -> None:
+    from ecg_edge.cli.progress import Steps
+    from ecg_edge.files import require_writable
+    from ecg_edge.learn.beatmodel import BeatSettings
+    from ecg_edge.recipes import beat_training
+    from ecg_edge.recipes.beat_patients import load_corpus
+    from ecg_edge.report.beat_text import cross_validation_text
+
+    if out is not None:
+        require_writable(out)
+    settings, found = BeatSettings(seed=seed), None
+    with Steps() as steps:
+        with steps.step("patients") as progress:
+            corpus = load_corpus(beats, seed=seed, progress=progress)
+        if cross_validate:
+            with steps.step("cross-validation") as progress:
+                found = beat_training.cross_validate(corpus, settings, seeds=(seed, seed + 1), progress=progress)
+        if out is not None:
+            with steps.step("training") as progress:
+                beat_training.train_run(
+                    corpus, out, settings, name=name, cross_validation=found, force=force, progress=progress
+                )
+    if found is not None:
+        if json:
+            print_json(found)
+        else:
+            print_result(cross_validation_text(found))
+    if out is not None:
+        note(f"wrote {out}; next: ecg-edge quantize {out} --out models/{name}")

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ecg_edge
-from ecg_edge.bundle import FLOAT_MODEL, MODEL, Affine, Bundle, Manifest, save_bundle
+from ecg_edge.bundle import FLOAT_MODEL, MODEL, Affine, Bundle, Manifest, Takes, save_bundle
 from ecg_edge.errors import BundleError
 from ecg_edge.graph.check import check
 from ecg_edge.graph.tflite import read_graph
 from ecg_edge.learn.quantize import INPUT_SCALE, float_tflite, int8_tflite, load_keras, save_keras
+from ecg_edge.report.beat_card import beat_card_text
 from ecg_edge.report.card import card_text
 from ecg_edge.signal.prepare import Prepare, average_log2_of, prepare, scaled_prepare
 from ecg_edge.signal.windows import read_windows
@@ -40,6 +41,8 @@ class Identity:
     version: str = "1.0.0"
     uv_per_unit: float = UV_PER_UNIT  # uV that make 1.0 at the float model's input
     arena_bytes: dict[str, int] = field(default_factory=dict)  # measured elsewhere, per kernel set and core
+    takes: Takes = "windows"
+    metrics: dict[str, Any] = field(default_factory=dict)  # known before it is a bundle: by cross-validation
 
 
 def bundle_from_keras(
@@ -108,7 +111,8 @@ def with_metrics(bundle: Bundle, report: dict[str, Any], *, name: str = "synthet
 
 def _write(folder: Path, manifest: Manifest, files: dict[str, bytes | Path], *, force: bool) -> Bundle:
     delay = Prepare.from_manifest(manifest.prepare).delay
-    card = card_text(manifest.to_json(), len(_content(files[MODEL])), delay)
+    text = beat_card_text if manifest.takes == "beats" else card_text
+    card = text(manifest.to_json(), len(_content(files[MODEL])), delay)
     return save_bundle(folder, manifest, {**files, "card.md": card.encode()}, force=force)
 
 
@@ -119,7 +123,8 @@ def _content(file: bytes | Path) -> bytes:
 def _manifest(int8: bytes, identity: Identity, training: dict[str, Any]) -> Manifest:
     graph = read_graph(int8, name=identity.name)
     check(graph, int8=True)
-    window, leads = graph.input.shape
+    window, channels = graph.input.shape
+    beats = identity.takes == "beats"
     if graph.output.shape[-1] != len(identity.classes):
         raise BundleError(f"{identity.name}: {graph.output.shape[-1]} scores, but {len(identity.classes)} class names")
     source, result = _affine(graph.input), _affine(graph.output)
@@ -132,7 +137,9 @@ def _manifest(int8: bytes, identity: Identity, training: dict[str, Any]) -> Mani
         fs_hz=identity.fs_hz,
         window=window,
         hop=identity.hop or window // 4,
-        leads=leads,
+        leads=1 if beats else channels,
+        channels=channels if beats else 0,
+        takes=identity.takes,
         classes=identity.classes,
         prepare=p.to_manifest(),
         input=source,
@@ -140,6 +147,7 @@ def _manifest(int8: bytes, identity: Identity, training: dict[str, Any]) -> Mani
         arena_bytes={**_arena(int8), **identity.arena_bytes},
         training=training,
         tools=_tools(),
+        metrics=identity.metrics,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -234,7 +234,13 @@ def read_run(folder: Path) -> Run:
 
 
 def quantize_run(
-    folder: Path, out: Path, *, version: str, force: bool, arena_bytes: dict[str, int] | None = None
+    folder: Path,
+    out: Path,
+    *,
+    version: str,
+    force: bool,
+    arena_bytes: dict[str, int] | None = None,
+    tried: Sequence[str] = (),
 ) -> tuple[Bundle, str]:
     """A run becomes a bundle; returns it with a report of float against int8 per class, on the validation windows.
 
@@ -244,12 +250,22 @@ def quantize_run(
         version: of the bundle.
         force: replace a bundle that is there.
         arena_bytes: TFLM arenas measured elsewhere, by the manifest's names of kernel set and core.
+        tried: what was tried on the way to this model and what it gave, for the card of a model of beats.
     """
     run = read_run(folder)
     shape, classes = Shape(**run.facts["shape"]), tuple(run.facts["classes"])
-    identity = Identity(run.facts["name"], shape.fs_hz, shape.hop, classes, version, arena_bytes=arena_bytes or {})
+    identity = Identity(
+        run.facts["name"],
+        shape.fs_hz,
+        shape.hop,
+        classes,
+        version,
+        arena_bytes=arena_bytes or {},
+        takes=run.facts.get("takes", "windows"),
+        metrics=run.facts.get("metrics", {}),
+    )
     model = load_keras(folder / "model.keras")
-    training = run.facts["training"]
+    training = {**run.facts["training"], **({"tried": list(tried)} if tried else {})}
     bundle = bundle_from_keras(model, out, identity, run.calibration, training=training, force=force)
     return bundle, compare_text(bundle, run.validation, run.labels)
 
@@ -274,4 +290,4 @@ def compare_text(bundle: Bundle, columns: NDArray[np.int8], labels: NDArray[np.i
     accuracies = [r.accuracy.value for r in results]
     shift = 100 * (accuracies[1] - accuracies[0])
     rows.append(["all", len(labels), *(f"{100 * a:.2f} %" for a in accuracies), f"{shift:+.2f}"])
-    return text_table(["class", "windows", "float recall", "int8 recall", "F1, points"], rows)
+    return text_table(["class", m.takes, "float recall", "int8 recall", "F1, points"], rows)

@@ -36,12 +36,12 @@ def card_text(manifest: Mapping[str, Any], model_bytes: int, delay: int) -> str:
         "## The model",
         "",
         f"- `model.tflite`: {number(model_bytes)} bytes, int8 in and out; TFLM arena {arena}",
-        f"- input: {_affine(m['input'])}; output: {_affine(m['output'])}",
+        f"- input: {affine_text(m['input'])}; output: {affine_text(m['output'])}",
         f"- preparation: integers, {delay} samples ({1000 * delay / m['fs_hz']:.0f} ms) of delay; see the manifest",
         "",
         "## Data and training",
         "",
-        *[f"- {key}: {_plain(value)}" for key, value in m["training"].items()],
+        *[f"- {key}: {plain_text(value)}" for key, value in m["training"].items()],
         "",
         "## Measured",
         "",
@@ -58,13 +58,15 @@ def card_text(manifest: Mapping[str, Any], model_bytes: int, delay: int) -> str:
     return "\n".join(lines)
 
 
-def _plain(value: Any) -> str:
+def plain_text(value: Any) -> str:
+    """A value of the manifest as the card has it."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+        return ", ".join(f"{k} {plain_text(v)}" for k, v in value.items())
     return str(value)
 
 
-def _affine(quantization: Mapping[str, Any]) -> str:
+def affine_text(quantization: Mapping[str, Any]) -> str:
+    """Scale and zero point."""
     return f"scale {quantization['scale']:g}, zero point {quantization['zero_point']}"
 
 
