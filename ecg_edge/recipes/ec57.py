@@ -103,7 +103,7 @@ def judge_folder(
         rows.append({**row, "trained_on": judged.record.name in trained})
     if not counted:
         first = f"; {skipped[0]['name']}: {skipped[0]['reason']}" if skipped else ""
-        raise EcgEdgeError(f"{folder}: none of {len(paths)} recordings can be judged by EC57{first}")
+        raise EcgEdgeError(f"{folder}: of {_recordings(len(paths))} none can be judged by EC57{first}")
     return _report(bundle, folder, pipeline, counted, rows, skipped)
 
 
@@ -211,7 +211,7 @@ def _report(
     return {
         "title": f"{m.name} by ANSI/AAMI EC57",
         "protocol": "ANSI/AAMI EC57: 150 ms, first 5 minutes and ventricular flutter left out",
-        "source": f"{len(rows)} recordings in {folder}, {m.fs_hz} Hz",
+        "source": f"{_recordings(len(rows))} in {folder}, at {m.fs_hz} Hz",
         "citation": citation,
         "answered_by": pipeline.name,
         "model": {"name": m.name, "version": m.version, "sha256": bundle.model_sha256, "classes": list(m.classes)},
@@ -228,8 +228,7 @@ def _report(
 def _warnings(m: Manifest, trained: list[str], judged: int) -> list[str]:
     if not trained:
         return []
-    which = "all" if len(trained) == judged else f"{len(trained)}"
-    lines = [f"training set: the model has learnt from {which} of these {judged} recordings"]
+    lines = [f"training set: the model has learnt from {len(trained)} of these {_recordings(judged)}"]
     found = m.metrics.get("cross_validation")
     if isinstance(found, dict) and found.keys() >= {"veb", "sveb", "macro_f1"}:
         veb, sveb = (found[kind]["gross"] for kind in ("veb", "sveb"))
@@ -239,6 +238,10 @@ def _warnings(m: Manifest, trained: list[str], judged: int) -> list[str]:
             f"macro F1 {percent(found['macro_f1'])}"
         )
     return lines
+
+
+def _recordings(count: int) -> str:
+    return "1 recording" if count == 1 else f"{count} recordings"
 
 
 def write_report(report: Json, folder: Path) -> None:

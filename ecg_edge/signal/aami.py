@@ -10,7 +10,7 @@ from typing import Final
 
 AAMI_CLASSES: Final = ("N", "S", "V", "F", "Q")
 
-# By the codes of WFDB annotations. Escape beats of the atria or the node (e, j, n) are N, as EC57 has it.
+# By the codes of WFDB annotations. Escape beats of the atria or the node (e, j, n) are N, as in de Chazal 2004; bxb: S.
 _SYMBOLS: Final = {"N": "NLRBejn", "S": "AaJS", "V": "VEr", "F": "F", "Q": "/fQ?"}
 _CLASS_OF: Final = {symbol: name for name, symbols in _SYMBOLS.items() for symbol in symbols}
 

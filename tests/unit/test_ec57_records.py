@@ -154,7 +154,7 @@ def test_what_cannot_be_judged_is_left_out_and_said(tmp_path: Path) -> None:
 
 def test_a_folder_with_nothing_to_judge_is_refused_in_one_line(tmp_path: Path) -> None:
     write(tmp_path, "bare", annotator=None)
-    with pytest.raises(EcgEdgeError, match=r"none of 1 recordings can be judged by EC57; bare: no annotations"):
+    with pytest.raises(EcgEdgeError, match=r"of 1 recording none can be judged by EC57; bare: no annotations"):
         judge(tmp_path)
 
 
