@@ -104,7 +104,8 @@ def judge_folder(
     if not counted:
         first = f"; {skipped[0]['name']}: {skipped[0]['reason']}" if skipped else ""
         raise EcgEdgeError(f"{folder}: of {_recordings(len(paths))} none can be judged by EC57{first}")
-    return _report(bundle, folder, pipeline, counted, rows, skipped)
+    leads = "MLII, or II, or else a recording's first" if lead is None else lead
+    return {**_report(bundle, folder, pipeline, counted, rows, skipped), "lead": leads}
 
 
 def read_judged(path: Path, name: str, fs_hz: int, *, lead: str | None, annotator: str) -> Judged:

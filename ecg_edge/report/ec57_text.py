@@ -19,7 +19,7 @@ def ec57_text(report: Mapping[str, Any]) -> str:
     head = [f"{model['name']} {model['version']}, {report['answered_by']}, on {report['source']}", report["citation"]]
     parts = [
         "\n".join(line for line in (*head, report["protocol"]) if line),
-        "\n".join(f"note: {note}" for note in report["notes"]),
+        "\n".join(f"note: {note}" for note in (*report["notes"], f"lead {report['lead']}")),
         records_table(report),
         figures_table(report),
         confusion_table(report["confusion"]),

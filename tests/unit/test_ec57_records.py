@@ -127,6 +127,7 @@ def test_the_lead_is_found_by_name_and_said(tmp_path: Path) -> None:
     report = judge(tmp_path)
     assert [row["lead"] for row in report["records"]] == ["mlii", "ECG1"]
     assert [row["veb"]["se"] for row in report["records"]] == [0.0, 1.0]  # the second lead is upside down
+    assert "note: lead MLII, or II, or else a recording's first" in ec57_text(report)
     report = judge(tmp_path, lead="v5")
     assert [row["lead"] for row in report["records"]] == ["V5"]
     assert "no lead v5; it has: ECG1, ECG2" in report["skipped"][0]["reason"]
