@@ -25,9 +25,11 @@ SOURCES = ROOT / "firmware" / "EcgEdge" / "src"
 HARNESS = ROOT / "firmware" / "fuzz"
 CORPUS = ROOT / "tests" / "c" / "corpus"
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
-C = ("-std=c99", "-g")
+C = ("-std=c99", "-g", "-DECG_WITH_BEATS=1")  # the configuration beside the sources is that of the shipped image
 ARITHMETIC = (
+    "ecg_beats.c",
     "ecg_prepare.c",
+    "ecg_qrs.c",
     "ecg_stream.c",
     "ecg_selftest.c",
 )  # comparisons there guide nobody, and take half the time
@@ -62,7 +64,10 @@ TARGETS = {
     "core": Target(
         "core",
         ("core.c", "page.c", "straight.c", "image.c"),
-        ("ecg_edge.c", "ecg_answer.c", "ecg_frame.c", "ecg_stream.c", "ecg_prepare.c", "ecg_selftest.c"),
+        (
+            *("ecg_edge.c", "ecg_answer.c", "ecg_frame.c", "ecg_stream.c"),
+            *("ecg_beats.c", "ecg_qrs.c", "ecg_prepare.c", "ecg_selftest.c"),
+        ),
         2000,
         12,
         has_image=True,

@@ -125,21 +125,21 @@ def bare_files(plan: Plan, *, name: str, fs_hz: int, target: Target) -> dict[str
     if missing:
         raise BundleError(f"{root} has no {missing[0]}: the package is incomplete")
     graph = plan.graph
-    window, leads = graph.input.shape
+    window, channels = graph.input.shape
     model = {
         "name": name,
         "upper": name.upper(),
         "bundle": name,
         "sha256": graph.sha256,
         "window": window,
-        "leads": leads,
+        "channels": channels,
         "native": native_context(plan, target),
         "refusal": "",
         "arena": None,
     }
     files = {file: (root / file).read_text(encoding="utf-8") for file in native_sources(target)}
     engine, board = ENGINES["native"], ctext.string(target.core)
-    files["ecg_config.h"] = render("ecg_config.h.j2", version=__version__, engine=engine, board=board)
+    files["ecg_config.h"] = render("ecg_config.h.j2", version=__version__, engine=engine, board=board, with_beats=0)
     files[f"ecg_model_{name}.h"] = render("model.h.j2", version=__version__, model=model)
     files[f"ecg_model_{name}_native.c"] = native_source(plan, name=name, fs_hz=fs_hz, target=target)
     return dict(sorted(files.items()))

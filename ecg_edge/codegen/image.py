@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import __version__
-from ..bundle import Bundle
+from ..bundle import Bundle, Manifest
 from ..errors import BundleError, GraphError
 from ..graph.check import check
 from ..graph.ir import Graph
@@ -22,7 +22,7 @@ from .tflm import Arena, arena, resolver_methods
 from .whole import make_memory
 
 ENGINES = {"tflm": 1, "native": 2}  # as the wire numbers them
-MakePreparation = Callable[[dict[str, Any]], Preparation]  # a manifest's prepare parameters -> the function
+MakePreparation = Callable[[Manifest], Preparation]  # how signal becomes what that model is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,13 @@ def image_files(
     target: Target = PORTABLE,
 ) -> dict[str, str]:
     """Every generated file of an image: name in src/ -> text. The same models give the same bytes."""
-    contexts = [_context(model, make_preparation(model.bundle.manifest.prepare), target) for model in models]
+    contexts = [_context(model, make_preparation(model.bundle.manifest), target) for model in models]
     shared = {"version": __version__}
+    with_beats = int(any(model.bundle.manifest.takes == "beats" for model in models))
     files = {
-        "ecg_config.h": render("ecg_config.h.j2", engine=ENGINES[engine], board=ctext.string(board), **shared),
+        "ecg_config.h": render(
+            "ecg_config.h.j2", engine=ENGINES[engine], board=ctext.string(board), with_beats=with_beats, **shared
+        ),
         "ecg_models.h": render("models.h.j2", models=contexts, **shared),
         "ecg_models.c": render("models.c.j2", models=contexts, **shared),
     }
@@ -127,7 +130,7 @@ def image_files(
 def _context(model: Model, preparation: Preparation, target: Target) -> dict[str, Any]:
     """What the templates are told of a model."""
     manifest = model.bundle.manifest
-    selftests = make_selftests(model.graph, manifest.fs_hz, preparation)
+    selftests = make_selftests(model.graph, manifest.fs_hz, preparation, takes=manifest.takes)
     return {
         "name": model.name,
         "upper": model.name.upper(),
@@ -139,6 +142,8 @@ def _context(model: Model, preparation: Preparation, target: Target) -> dict[str
         "window": manifest.window,
         "hop": manifest.hop,
         "leads": manifest.leads,
+        "channels": manifest.columns[1],
+        "takes": manifest.takes,
         "labels": manifest.classes,
         "label_lines": ctext.lines(ctext.string(label) for label in manifest.classes),
         "prepare": manifest.prepare,

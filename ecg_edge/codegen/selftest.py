@@ -1,8 +1,10 @@
-"""Known answers for the boot self-test: windows as polylines, and what the golden model answers. Layer: codegen.
+"""Known answers for the boot self-test: signals as polylines, and what the golden model answers. Layer: codegen.
 
-A window is a made-up ECG of few knots, so that it costs some 300 bytes of flash and still drives filter and model like
-a real one. Of many candidates those are taken whose scores are least saturated: scores near a tie move with any wrong
-bit, where a confident 127 hides it. The model's sha256 is the seed, so an export is the same bytes each time.
+A signal is a made-up ECG of few knots, so that it costs some 300 bytes of flash and still drives filter, detector and
+model like a real one: a window, or for a model of beats some seconds, of which the last beat counts, since it looks as
+it does for all that came before. Of many candidates those are taken whose scores are least saturated: scores near a tie
+move with any wrong bit, where a confident 127 hides it. The model's sha256 is the seed, so an export is the same bytes
+each time.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle import Takes
 from ..graph.interpret import run
 from ..graph.ir import Graph
 
-Preparation = Callable[[NDArray[np.int16]], NDArray[np.int8]]  # (n, length) uV -> (n, length) columns of one lead
+# (length,) uV of one lead -> (window, leads or channels) that the model is shown; (0, ...) where it is shown nothing.
+Preparation = Callable[[NDArray[np.int16]], NDArray[np.int8]]
 
 CANDIDATES = 48
 KEPT = 3
+BEATS_SAMPLES, BEATS_KEPT = 1000, 2  # of a model of beats: half of them are learnt from, and all take time at boot
 MAX_STEP = 32767  # samples between two knots
 
 
@@ -27,28 +32,28 @@ MAX_STEP = 32767  # samples between two knots
 class SelfTest:
     """One known answer."""
 
-    knots: tuple[tuple[int, int], ...]  # (samples from the knot before, level in uV); the samples add up to the window
+    knots: tuple[tuple[int, int], ...]  # (samples from the knot before, level in uV)
     scores: tuple[int, ...]
 
 
-def make_selftests(graph: Graph, fs_hz: int, prepare: Preparation) -> tuple[SelfTest, ...]:
+def make_selftests(graph: Graph, fs_hz: int, prepare: Preparation, *, takes: Takes = "windows") -> tuple[SelfTest, ...]:
     """The known answers of a model.
 
     Args:
         graph: int8.
         fs_hz: its rate.
-        prepare: what turns isolated windows into columns.
+        prepare: what turns a signal into what the model is shown.
+        takes: a window, or the last beat of a longer signal.
 
     Returns:
-        KEPT of them, with different winners where the candidates have any.
+        KEPT or BEATS_KEPT of them, with different winners where the candidates have any.
     """
     random = np.random.default_rng(np.frombuffer(bytes.fromhex(graph.sha256), np.uint32))
-    length, leads = graph.input.shape
-    polylines = [_pseudo_ecg(random, length, fs_hz) for _ in range(CANDIDATES)]
-    samples_uv = np.stack([expand(knots) for knots in polylines])
-    columns = np.repeat(prepare(samples_uv)[:, :, None], leads, axis=2)
-    scores = run(graph, columns)
-    return tuple(SelfTest(polylines[i], tuple(scores[i].tolist())) for i in _least_saturated(scores))
+    length, kept = (BEATS_SAMPLES, BEATS_KEPT) if takes == "beats" else (graph.input.shape[0], KEPT)
+    drawn = [_pseudo_ecg(random, length, fs_hz) for _ in range(CANDIDATES)]
+    shown = [(knots, columns) for knots in drawn if len(columns := prepare(expand(knots)))]
+    scores = run(graph, np.stack([columns for _, columns in shown]))
+    return tuple(SelfTest(shown[i][0], tuple(scores[i].tolist())) for i in _least_saturated(scores, kept))
 
 
 def expand(knots: tuple[tuple[int, int], ...]) -> NDArray[np.int16]:
@@ -63,8 +68,8 @@ def expand(knots: tuple[tuple[int, int], ...]) -> NDArray[np.int16]:
     return polyline
 
 
-def _least_saturated(scores: NDArray[np.int8]) -> list[int]:
-    """Indices of the KEPT rows to take: small largest scores first, and one of each winner before a second."""
+def _least_saturated(scores: NDArray[np.int8], kept: int) -> list[int]:
+    """Indices of the `kept` rows to take: small largest scores first, and one of each winner before a second."""
     order = np.argsort(scores.max(axis=1), kind="stable").tolist()
     winners: list[int] = []
     first: list[int] = []
@@ -73,7 +78,7 @@ def _least_saturated(scores: NDArray[np.int8]) -> list[int]:
         winner = int(scores[i].argmax())
         (again if winner in winners else first).append(i)
         winners.append(winner)
-    return (first + again)[:KEPT]
+    return (first + again)[:kept]
 
 
 def _pseudo_ecg(random: np.random.Generator, length: int, fs_hz: int) -> tuple[tuple[int, int], ...]:

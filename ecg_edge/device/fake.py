@@ -35,7 +35,7 @@ from ecg_edge.errors import FrameError
 
 OK, FLAT, CLIPPED, LEAD_OFF, GAP = range(5)
 _FLAGGED = ((SampleFlag.CLIPPED, CLIPPED), (SampleFlag.LEAD_OFF, LEAD_OFF), (SampleFlag.GAP, GAP))
-_NEVER_ANSWERED = (FrameType.RESULT, FrameType.CREDIT, FrameType.LOG, FrameType.ERROR)
+_NEVER_ANSWERED = (FrameType.RESULT, FrameType.CREDIT, FrameType.BEAT, FrameType.LOG, FrameType.ERROR)
 _FIXED_LENGTHS = {FrameType.START: 12, FrameType.END: 4, FrameType.POLL: 4, FrameType.SELFTEST: 0, FrameType.STATS: 0}
 
 # (window + 2 * delay, leads) int16: the window and what its columns depend on -> (classes,) int8

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+import numpy as np
+from numpy.typing import NDArray
 
-from ecg_edge.bundle import Bundle
+from ecg_edge.bundle import Bundle, Manifest
 from ecg_edge.codegen import project
 from ecg_edge.codegen.budget import Limits
 from ecg_edge.codegen.image import image_files, read_model
@@ -17,6 +17,7 @@ from ecg_edge.codegen.target import CORES, PORTABLE, find_target
 from ecg_edge.device.boards import find_board
 from ecg_edge.errors import BudgetError
 from ecg_edge.recipes.timing import require_live, timings
+from ecg_edge.signal.beatview import beat_views
 from ecg_edge.signal.prepare import Prepare, prepare
 
 SHIPPED_MODEL = "ecg5"
@@ -86,9 +87,19 @@ def core_of(board: str | None) -> str:
     return core if core in CORES else PORTABLE.core
 
 
-def make_preparation(parameters: dict[str, Any]) -> Preparation:
-    """A manifest's prepare parameters -> the function that prepares isolated windows."""
-    return partial(prepare, p=Prepare.from_manifest(parameters))
+def make_preparation(manifest: Manifest) -> Preparation:
+    """The function that shows a model a signal: as an isolated window in every lead, or its last beat."""
+    p = Prepare.from_manifest(manifest.prepare)
+    values = manifest.columns[1]
+
+    def window(samples_uv: NDArray[np.int16]) -> NDArray[np.int8]:
+        return np.repeat(prepare(samples_uv[None], p).T, values, axis=1)
+
+    def last_beat(samples_uv: NDArray[np.int16]) -> NDArray[np.int8]:
+        views = beat_views(samples_uv, p)
+        return views[-1].tensor if views else np.empty((0, values), np.int8)
+
+    return last_beat if manifest.takes == "beats" else window
 
 
 def board_limits(board: str) -> Limits:

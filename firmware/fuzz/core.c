@@ -319,7 +319,7 @@ static void live(void)
 
 static void configure(void)
 {
-    const ecg_memory_t given = {memory.scratch, sizeof memory.scratch, memory.window, sizeof memory.window, memory.leads, ECG_MAX_LEADS};
+    const ecg_memory_t given = {memory.scratch, sizeof memory.scratch, memory.window, sizeof memory.window, memory.leads, ECG_MAX_LEADS, NULL};
     memset(&config, 0, sizeof config);
     config.now_us = now_us;
     config.write = write_out;

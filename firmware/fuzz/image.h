@@ -4,6 +4,7 @@
 #define IMAGE_H
 
 #include "ecg_models.h"
+#include "ecg_stream.h"
 
 #define IMAGE_MODELS 3u                 // one needs its whole window, one streams, and the first with room between windows
 

@@ -362,7 +362,8 @@ void page_frame(const ecg_frame_t *f, const uint8_t *p)
     const int length = length_of(f->type);
     if (f->version != 1u) {
         error(ECG_ERROR_BAD_VERSION, f, f->version);
-    } else if (f->type == ECG_TYPE_RESULT || f->type == ECG_TYPE_CREDIT || f->type == ECG_TYPE_LOG || f->type == ECG_TYPE_ERROR) {
+    } else if (f->type == ECG_TYPE_RESULT || f->type == ECG_TYPE_CREDIT || f->type == ECG_TYPE_BEAT || f->type == ECG_TYPE_LOG
+               || f->type == ECG_TYPE_ERROR) {
         return;
     } else if (f->type == ECG_TYPE_HELLO && f->length != 0u) {
         error(ECG_ERROR_BAD_LENGTH, f, f->length);

@@ -227,7 +227,7 @@ int ecg_host_run(int fd, const ecg_image_model_t *models, uint8_t count, const e
     config.engine_version = options->engine_version;
     config.memory = options->memory;
     board.samples = options->samples != NULL;
-    if (board.samples && !ecg_front_end_open(options->samples, models[0].model->leads, models[0].model->fs_hz)) {
+    if (board.samples && !ecg_front_end_open(options->samples, ecg_stream_leads(&models[0]), models[0].model->fs_hz)) {
         return ECG_HOST_NO_SAMPLES;
     }
     const ecg_status_t status = boot_with(options->boot != 0u ? options->boot : draw_boot(0u));

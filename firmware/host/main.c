@@ -14,10 +14,11 @@
 static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
 static int8_t window[(size_t)UINT16_MAX * ECG_MAX_LEADS];
 static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
+static ecg_beats_t beats;
 
 static ecg_memory_t memory_of_image(void)
 {
-    const ecg_memory_t memory = {scratch, sizeof scratch, window, sizeof window, leads, ECG_MAX_LEADS};
+    const ecg_memory_t memory = {scratch, sizeof scratch, window, sizeof window, leads, ECG_MAX_LEADS, &beats};
     return memory;
 }
 

@@ -17,8 +17,12 @@
 #ifndef FILE_COLUMNS
 #define FILE_COLUMNS 65535u
 #endif
+// Of a window, or of the view of a beat.
+#define WINDOW_MOST ((size_t)FILE_COLUMNS * ECG_MAX_LEADS)
+#define VIEW_BYTES ((size_t)ECG_BEATS_COLUMNS * ECG_BEATS_CHANNELS)
+#define INPUT_BYTES (ECG_WITH_BEATS && VIEW_BYTES > WINDOW_MOST ? VIEW_BYTES : WINDOW_MOST)
 
-enum { MODE_WINDOWS = 0, MODE_STREAM = 1, MODE_PREPARE = 2, MODE_MODEL = 3, MODE_COUNT = 4 };
+enum { MODE_WINDOWS = 0, MODE_STREAM = 1, MODE_PREPARE = 2, MODE_MODEL = 3, MODE_DETECTOR = 4, MODE_COUNT = 5 };
 // Exit codes.
 enum { EXIT_FAULT = 10, EXIT_NO_FILE = 11, EXIT_BAD_QUESTION = 12, EXIT_SHORT_FILE = 13, EXIT_ENGINE = 14, EXIT_WRITE = 15 };
 
@@ -42,16 +46,23 @@ typedef struct {
     const ecg_image_model_t *image;
     int32_t in, out;
     uint32_t count, answers;
+    bool rr_follows;                    // behind each answer
 } run_t;
 
 static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
 static int8_t kept_window[ECG_WINDOW_BYTES];
 static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
-static const ecg_memory_t memory = {scratch, sizeof scratch, kept_window, sizeof kept_window, leads, ECG_MAX_LEADS};
+#if ECG_WITH_BEATS
+static ecg_beats_t beats;
+#define BEATS (&beats)
+#else
+#define BEATS NULL
+#endif
+static const ecg_memory_t memory = {scratch, sizeof scratch, kept_window, sizeof kept_window, leads, ECG_MAX_LEADS, BEATS};
 static ecg_stream_t stream;
 // Of one window, or of a block of a stream.
 static int16_t samples[(size_t)(FILE_COLUMNS > BLOCK_SAMPLES ? FILE_COLUMNS : BLOCK_SAMPLES) * ECG_MAX_LEADS];
-static int8_t columns[(size_t)FILE_COLUMNS * ECG_MAX_LEADS];
+static int8_t columns[INPUT_BYTES];
 static uint8_t block_flags[BLOCK_SAMPLES];
 
 void board_fault(uint32_t pc)
@@ -87,12 +98,16 @@ static void put(run_t *run, const ecg_result_t *result, uint32_t ticks)
     answer.classes = result->classes;
     memcpy(answer.scores, result->scores, result->classes);
     check(board_file_write(run->out, &answer, sizeof answer), EXIT_WRITE);
+    if (run->rr_follows) {
+        const uint32_t rr = result->rr;
+        check(board_file_write(run->out, &rr, sizeof rr), EXIT_WRITE);
+    }
     run->answers++;
 }
 
 static void begin(const ecg_image_model_t *image)
 {
-    ecg_stream_reset(&stream, image->model, &image->prepare, &memory, no_clock, 0u, 0u);
+    ecg_stream_reset(&stream, image, &memory, no_clock, 0u, 0u);
 }
 
 // Each window by itself: reset, push, hold.
@@ -100,6 +115,7 @@ static void run_windows(run_t *run)
 {
     const ecg_model_t *const m = run->image->model;
     const size_t bytes = sizeof(int16_t) * m->window * m->leads;
+    check(run->image->takes == ECG_TAKES_WINDOWS, EXIT_BAD_QUESTION);
     for (uint32_t w = 0; w < run->count; w++) {
         bool due = false;
         ecg_status_t status = ECG_OK;
@@ -109,7 +125,7 @@ static void run_windows(run_t *run)
         for (uint32_t i = 0; i < m->window && status == ECG_OK; i++) {
             status = ecg_stream_push(&stream, samples + i * m->leads, 0u, &due);
         }
-        for (uint16_t i = ecg_prepare_delay(&run->image->prepare); i > 0u && status == ECG_OK; i--) {
+        for (uint16_t i = ecg_stream_holds(&stream); i > 0u && status == ECG_OK; i--) {
             status = ecg_stream_hold(&stream, &due);
         }
         const uint32_t ticks = board_ticks() - start;
@@ -118,20 +134,28 @@ static void run_windows(run_t *run)
     }
 }
 
-// One stream: blocks of flags, then samples. An answer's ticks are those since the answer before it.
+// The next block of a stream of which `done` samples came: flags, then samples. How many samples it has.
+static uint32_t read_block(run_t *run, uint32_t done, uint8_t lead_count)
+{
+    const uint32_t left = run->count - done, n = left < BLOCK_SAMPLES ? left : BLOCK_SAMPLES;
+    check(board_file_read(run->in, block_flags, n), EXIT_SHORT_FILE);
+    check(board_file_read(run->in, samples, sizeof(int16_t) * n * lead_count), EXIT_SHORT_FILE);
+    return n;
+}
+
+// One stream. An answer's ticks are those since the answer before it.
 static void run_stream(run_t *run)
 {
-    const ecg_model_t *const m = run->image->model;
+    const uint8_t lead_count = ecg_stream_leads(run->image);
     uint32_t ticks = 0u;
     bool due = false;
     begin(run->image);
+    run->rr_follows = run->image->takes == ECG_TAKES_BEATS;
     for (uint32_t done = 0; done < run->count;) {
-        const uint32_t left = run->count - done, n = left < BLOCK_SAMPLES ? left : BLOCK_SAMPLES;
-        check(board_file_read(run->in, block_flags, n), EXIT_SHORT_FILE);
-        check(board_file_read(run->in, samples, sizeof(int16_t) * n * m->leads), EXIT_SHORT_FILE);
+        const uint32_t n = read_block(run, done, lead_count);
         uint32_t start = board_ticks();
         for (uint32_t i = 0; i < n; i++) {
-            check(ecg_stream_push(&stream, samples + i * m->leads, block_flags[i], &due) == ECG_OK, EXIT_ENGINE);
+            check(ecg_stream_push(&stream, samples + i * lead_count, block_flags[i], &due) == ECG_OK, EXIT_ENGINE);
             if (due) {
                 put(run, &stream.result, ticks + (board_ticks() - start));
                 ticks = 0u;
@@ -141,7 +165,7 @@ static void run_stream(run_t *run)
         ticks += board_ticks() - start;
         done += n;
     }
-    for (uint16_t i = ecg_prepare_delay(&run->image->prepare); i > 0u; i--) {
+    for (uint16_t i = ecg_stream_holds(&stream); i > 0u; i--) {
         const uint32_t start = board_ticks();
         check(ecg_stream_hold(&stream, &due) == ECG_OK, EXIT_ENGINE);
         ticks += board_ticks() - start;
@@ -158,6 +182,7 @@ static void run_prepare(run_t *run)
     const ecg_model_t *const m = run->image->model;
     const uint16_t delay = ecg_prepare_delay(&run->image->prepare);
     ecg_result_t result;
+    check(run->image->takes == ECG_TAKES_WINDOWS, EXIT_BAD_QUESTION);
     memset(&result, 0, sizeof result);
     for (uint32_t w = 0; w < run->count; w++) {
         int8_t *column = columns;
@@ -196,12 +221,37 @@ static void run_model(run_t *run)
     }
 }
 
+// The detector of beats alone: an answer a block.
+static void run_detector(run_t *run)
+{
+#if ECG_WITH_BEATS
+    ecg_result_t result;
+    memset(&result, 0, sizeof result);
+    ecg_qrs_reset(&beats.qrs);
+    for (uint32_t done = 0; done < run->count;) {
+        const uint32_t n = read_block(run, done, 1u);
+        uint32_t ago;
+        const uint32_t start = board_ticks();
+        for (uint32_t i = 0; i < n; i++) {
+            (void)ecg_qrs_push(&beats.qrs, samples[i], &ago);
+        }
+        const uint32_t ticks = board_ticks() - start;
+        done += n;
+        result.last_index = done - 1u;
+        put(run, &result, ticks);
+    }
+#else
+    (void)run;
+    board_exit(EXIT_BAD_QUESTION);
+#endif
+}
+
 static void selftest(summary_t *summary)
 {
     int8_t got[ECG_STREAM_MAX_CLASSES];
     const uint32_t start = board_ticks();
     for (uint8_t m = 0; m < ecg_models_count; m++) {
-        check(ecg_stream_check(ecg_models[m].model, &ecg_models[m].prepare, &memory) == ECG_OK, EXIT_ENGINE);
+        check(ecg_stream_check(&ecg_models[m], &memory) == ECG_OK, EXIT_ENGINE);
         for (uint8_t t = 0; t < ecg_models[m].selftest_count; t++) {
             begin(&ecg_models[m]);
             summary->selftest_failed += ecg_selftest_run(&stream, &ecg_models[m].selftests[t], got) != ECG_OK ? 1u : 0u;
@@ -212,7 +262,7 @@ static void selftest(summary_t *summary)
 
 void board_main(void)
 {
-    static void (*const runs[MODE_COUNT])(run_t *) = {run_windows, run_stream, run_prepare, run_model};
+    static void (*const runs[MODE_COUNT])(run_t *) = {run_windows, run_stream, run_prepare, run_model, run_detector};
     question_t question;
     summary_t summary;
     run_t run;

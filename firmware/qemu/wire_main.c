@@ -10,6 +10,12 @@
 static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
 static int8_t window[ECG_WINDOW_BYTES];
 static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
+#if ECG_WITH_BEATS
+static ecg_beats_t beats;
+#define BEATS (&beats)
+#else
+#define BEATS NULL
+#endif
 static ecg_edge_config_t config;
 static ecg_edge_t edge;
 
@@ -70,6 +76,7 @@ void board_main(void)
     config.memory.window_bytes = sizeof window;
     config.memory.leads = leads;
     config.memory.lead_count = ECG_MAX_LEADS;
+    config.memory.beats = BEATS;
     BOARD_KEPT->resets++;
     (void)ecg_edge_init(&edge, &config);            // a failed self-test is told to the host, by HELLO
     if (fault_pc != 0u) {

@@ -7,6 +7,7 @@
 static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
 static int8_t window[ECG_WINDOW_BYTES];
 static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
+static ecg_beats_t beats;
 static ecg_edge_config_t config;
 static ecg_edge_t edge;
 
@@ -40,6 +41,7 @@ int main(void)
     config.memory.window_bytes = sizeof window;
     config.memory.leads = leads;
     config.memory.lead_count = ECG_MAX_LEADS;
+    config.memory.beats = &beats;
     const ecg_status_t status = ecg_edge_init(&edge, &config);
     for (uint8_t m = 0; m < ecg_models_count; m++) {
         const ecg_model_t *model = ecg_models[m].model;

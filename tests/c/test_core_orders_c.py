@@ -260,7 +260,7 @@ def test_every_type_with_every_wrong_length_is_refused(core: Core, running: bool
 
 
 def test_types_of_later_versions_are_refused_by_name(core: Core) -> None:
-    for kind in (0, FrameType.BEAT, FrameType.PROFILE, 14, 200, 255):
+    for kind in (0, FrameType.PROFILE, 14, 200, 255):
         for length in (0, 8, 256):
             assert error(core.ask(kind, bytes(length))) == (ErrorCode.UNSUPPORTED, kind)
 
@@ -278,7 +278,7 @@ def test_an_error_names_the_frame_it_answers(core: Core) -> None:
 
 
 def test_an_echoed_answer_is_never_answered(core: Core) -> None:
-    for kind in (FrameType.RESULT, FrameType.CREDIT, FrameType.LOG, FrameType.ERROR):
+    for kind in (FrameType.RESULT, FrameType.CREDIT, FrameType.BEAT, FrameType.LOG, FrameType.ERROR):
         for boot in (BOOT, 7):
             assert core.ask(kind, bytes(8), boot=boot) == []
     echo = core.ask(FrameType.HELLO)

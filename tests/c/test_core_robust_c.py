@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core_bench import BOOT, CORE, HARNESS, Core, kinds, signal, verdicts
+from core_bench import BOOT, CORE, HARNESS, WITH_BEATS, Core, kinds, signal, verdicts
 from toolchain import SOURCES, WARNINGS, compiler
 from toy import TOYS, expected_verdicts, toy_image
 
@@ -115,7 +115,14 @@ def asan_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("asan")
     target = folder / "bench"
     sources = map(str, (toy_image(folder), HARNESS, *CORE))
-    sanitize = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DHARNESS_PROGRAM", "-O1", "-g")
+    sanitize = (
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        "-DHARNESS_PROGRAM",
+        *WITH_BEATS,
+        "-O1",
+        "-g",
+    )
     command = [compiler(), *WARNINGS, *sanitize, f"-I{folder}", f"-I{SOURCES}", *sources, "-o", str(target)]
     subprocess.run(command, check=True)
     return target

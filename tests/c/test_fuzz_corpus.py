@@ -13,7 +13,7 @@ from fuzz_image import write_fuzz_image
 from fuzz_talks import talks
 from toolchain import SANITIZE, WARNINGS, compiler
 
-OPTIONS = (*WARNINGS, "-fsanitize=address", *SANITIZE, "-O1", "-g")
+OPTIONS = (*WARNINGS, "-fsanitize=address", *SANITIZE, "-O1", "-g", "-DECG_WITH_BEATS=1")
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ BROKEN = [
     ("ecg_edge.c", "(e->own_flags & (uint8_t)~(unsigned)ECG_SAMPLE_GAP)", "e->own_flags"),
     ("ecg_edge.c", "        e->expected += n;", "        e->expected += 1u;"),
     ("ecg_edge.c", "    e->own_count = 0u;\n", ""),
-    ("ecg_edge.c", "|| (mode == ECG_MODE_OWN && !e->samples_itself)", ""),
-    ("ecg_edge.c", "(mode != ECG_MODE_STREAM && skip != 0u)", "(mode == ECG_MODE_WINDOW && skip != 0u)"),
-    ("ecg_answer.c", "(uint32_t)e->own_count / e->stream.model->leads", "(uint32_t)e->own_count"),
+    ("ecg_edge.c", "|| (own && !e->samples_itself)", ""),
+    ("ecg_edge.c", "(!stream && skip != 0u)", "(!stream && !own && skip != 0u)"),
+    ("ecg_answer.c", "(uint32_t)e->own_count / ecg_stream_leads(e->stream.image)", "(uint32_t)e->own_count"),
     ("ecg_answer.c", "ECG_TYPE_SAMPLES, e->own_flags,", "ECG_TYPE_SAMPLES, e->own_flags & 6u,"),
     ("ecg_answer.c", "if (e->state == ECG_EDGE_RUNNING) {", "if (e->state != ECG_EDGE_IDLE) {"),
     ("ecg_answer.c", "e->seq++;", "e->seq = (uint16_t)(e->seq + (type != ECG_TYPE_LOG));"),

@@ -17,7 +17,10 @@ from ecg_edge.device.frame import Frame, FrameReader, FrameType, encode_frame
 from ecg_edge.device.messages import Credit, ErrorCode, ErrorReport, Index, Mode, Result, Samples, Start, Stats
 
 BOOT = 0x1234
-CORE = tuple(SOURCES / f"ecg_{name}.c" for name in ("answer", "edge", "frame", "prepare", "selftest", "stream"))
+CORE = tuple(
+    SOURCES / f"ecg_{name}.c" for name in ("answer", "beats", "edge", "frame", "prepare", "qrs", "selftest", "stream")
+)
+WITH_BEATS = ("-DECG_WITH_BEATS=1",)  # the configuration beside the sources is that of the shipped image
 HARNESS = Path(__file__).parent / "harness.c"
 
 
@@ -79,7 +82,7 @@ class Core:
 @pytest.fixture(scope="session")
 def core_library(build_library: Callable[..., ctypes.CDLL], tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("toy")
-    return declared(build_library(toy_image(folder), HARNESS, *CORE, include=folder))
+    return declared(build_library(toy_image(folder), HARNESS, *CORE, include=folder, options=WITH_BEATS))
 
 
 def declared(library: ctypes.CDLL) -> ctypes.CDLL:

@@ -11,6 +11,7 @@ static ecg_edge_config_t config;
 static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
 static int8_t window[ECG_WINDOW_BYTES];
 static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
+static ecg_beats_t beats;
 
 static uint8_t *out;
 static size_t out_room;
@@ -66,7 +67,7 @@ void harness_clock(uint32_t us, uint32_t step_us)
 ecg_edge_config_t *harness_config(void);
 ecg_edge_config_t *harness_config(void)
 {
-    const ecg_memory_t memory = {scratch, sizeof scratch, window, sizeof window, leads, ECG_MAX_LEADS};
+    const ecg_memory_t memory = {scratch, sizeof scratch, window, sizeof window, leads, ECG_MAX_LEADS, &beats};
     memset(&config, 0, sizeof config);
     config.now_us = now_us;
     config.write = write_out;
@@ -96,6 +97,7 @@ int harness_boot(uint16_t boot)
     memset(scratch, 0xA5, sizeof scratch);
     memset(window, 0xA5, sizeof window);
     memset(leads, 0xA5, sizeof leads);
+    memset(&beats, 0xA5, sizeof beats);
     config.boot = boot;
     return (int)ecg_edge_init(&edge, &config);
 }

@@ -126,7 +126,7 @@ def test_self_tests_are_the_models_answers_to_their_polylines() -> None:
     for test in tests:
         window = expand(test.knots)
         assert window.size == graph.input.shape[0]
-        assert run(graph, prepared(window[None])[:, :, None])[0].tolist() == list(test.scores)
+        assert run(graph, prepared(window)[None])[0].tolist() == list(test.scores)
 
 
 def test_self_tests_are_not_saturated_and_are_the_same_each_time() -> None:

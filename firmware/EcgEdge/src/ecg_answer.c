@@ -5,13 +5,14 @@
 // Lengths of PROTOCOL.md.
 #define HELLO_BYTES 152u
 #define RESULT_HEADER 16u
+#define BEAT_HEADER 24u
 #define CREDIT_BYTES 8u
 #define SELFTEST_HEADER 4u
 #define STATS_BYTES 48u
 #define ERROR_BYTES 8u
 #define TEXT_BYTES 24u
 
-ECG_STATIC_ASSERT(RESULT_HEADER + ECG_STREAM_MAX_CLASSES <= ECG_FRAME_PAYLOAD_MAX, result_fits_a_frame);
+ECG_STATIC_ASSERT(BEAT_HEADER + ECG_STREAM_MAX_CLASSES <= ECG_FRAME_PAYLOAD_MAX, beats_and_results_fit_a_frame);
 ECG_STATIC_ASSERT(SELFTEST_HEADER + 2 * ECG_STREAM_MAX_CLASSES <= ECG_FRAME_PAYLOAD_MAX, selftest_fits_a_frame);
 ECG_STATIC_ASSERT(sizeof(float) == sizeof(uint32_t), float_has_32_bits);
 
@@ -45,10 +46,15 @@ void ecg_answer_error(ecg_edge_t *e, uint8_t code, const ecg_frame_t *cause, uin
     send(e, ECG_TYPE_ERROR, ERROR_BYTES);
 }
 
-// The room of the receive path in samples of a model.
-static uint16_t credit_of(const ecg_edge_t *e, const ecg_model_t *model)
+bool ecg_answer_takes_beats(const ecg_edge_t *e, uint8_t model)
 {
-    const uint16_t credit = (uint16_t)(e->config->credit_samples / model->leads);
+    return e->config->models[model].takes == ECG_TAKES_BEATS;
+}
+
+// The room of the receive path in samples of a model.
+static uint16_t credit_of(const ecg_edge_t *e, const ecg_image_model_t *image)
+{
+    const uint16_t credit = (uint16_t)(e->config->credit_samples / ecg_stream_leads(image));
     return credit != 0u ? credit : 1u;
 }
 
@@ -61,30 +67,38 @@ void ecg_answer_credit(ecg_edge_t *e)
 {
     uint16_t credit = 0u;
     if (e->state == ECG_EDGE_RUNNING) {
-        credit = credit_of(e, e->stream.model);
+        credit = credit_of(e, e->stream.image);
         if (e->mode == ECG_MODE_WINDOW && ecg_answer_wanting(e) < credit) {
             credit = (uint16_t)ecg_answer_wanting(e);
         }
     }
     uint8_t *at = ecg_put_u32(payload_of(e), e->expected);
     at = ecg_put_u16(at, credit);
-    (void)ecg_put_u16(at, 0u);
+    (void)ecg_put_u16(at, (uint16_t)(ecg_answer_takes_beats(e, e->model) ? e->given : 0u));
     send(e, ECG_TYPE_CREDIT, CREDIT_BYTES);
 }
 
 void ecg_answer_result(ecg_edge_t *e, const ecg_kept_result_t *kept)
 {
     const ecg_result_t *const r = &kept->result;
+    const bool beat = ecg_answer_takes_beats(e, kept->model);
     uint8_t *at = payload_of(e);
     *at++ = kept->model;
     *at++ = r->classes;
     *at++ = r->verdict;
     *at++ = r->state;
+    if (beat) {
+        at = ecg_put_u32(at, r->number);
+    }
     at = ecg_put_u32(at, r->last_index);
+    if (beat) {
+        at = ecg_put_u16(at, r->rr);
+        at = ecg_put_u16(at, 0u);
+    }
     at = ecg_put_u32(at, r->prepare_us);
     at = ecg_put_u32(at, r->inference_us);
     memcpy(at, r->scores, r->classes);
-    send(e, ECG_TYPE_RESULT, RESULT_HEADER + (size_t)r->classes);
+    send(e, beat ? ECG_TYPE_BEAT : ECG_TYPE_RESULT, (beat ? BEAT_HEADER : RESULT_HEADER) + (size_t)r->classes);
 }
 
 void ecg_answer_own(ecg_edge_t *e)
@@ -92,7 +106,8 @@ void ecg_answer_own(ecg_edge_t *e)
     if (e->own_count == 0u) {
         return;
     }
-    uint8_t *at = ecg_put_u32(payload_of(e), e->expected - (uint32_t)e->own_count / e->stream.model->leads);
+    const uint32_t waiting = (uint32_t)e->own_count / ecg_stream_leads(e->stream.image);
+    uint8_t *at = ecg_put_u32(payload_of(e), e->expected - waiting);
     for (uint8_t i = 0; i < e->own_count; i++) {
         at = ecg_put_u16(at, (uint16_t)e->own_uv[i]);
     }
@@ -135,16 +150,16 @@ static void send_hello(ecg_edge_t *e, uint8_t m)
                              ECG_EDGE_VERSION_MINOR, ECG_EDGE_VERSION_PATCH, selftest_of(e, m)};
     uint8_t *at = payload_of(e);
     memcpy(at, head, sizeof head);
-    at = ecg_put_u16(at + sizeof head, credit_of(e, model));
+    at = ecg_put_u16(at + sizeof head, credit_of(e, image));
     at = ecg_put_u16(at, model->fs_hz);
     at = ecg_put_u16(at, model->window);
     at = ecg_put_u16(at, model->hop);
     at = ecg_put_u16(at, delay);
     at = ecg_put_u16(at, (uint16_t)(delay + image->prepare.flat_samples));
-    *at++ = model->leads;
+    *at++ = ecg_stream_leads(image);
     *at++ = model->classes;
     *at++ = model->push != NULL ? 1u : 0u;
-    *at++ = 0u;
+    *at++ = image->takes;
     at = put_float(at, image->input_scale);
     at = ecg_put_u32(at, (uint32_t)image->input_zero);
     at = put_float(at, image->output_scale);

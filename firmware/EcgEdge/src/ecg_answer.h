@@ -12,7 +12,12 @@
 void ecg_answer_hello(ecg_edge_t *e);
 
 void ecg_answer_credit(ecg_edge_t *e);
+// Whether that model takes beats.
+bool ecg_answer_takes_beats(const ecg_edge_t *e, uint8_t model);
+
+// As RESULT or BEAT, by its model.
 void ecg_answer_result(ecg_edge_t *e, const ecg_kept_result_t *kept);
+
 void ecg_answer_stats(ecg_edge_t *e);
 
 // The board's own samples that wait, if any: those before `expected`.

@@ -52,6 +52,9 @@ namespace ecg_arduino {
 static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
 static int8_t window[ECG_WINDOW_BYTES];
 static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
+#if ECG_WITH_BEATS
+static ecg_beats_t beats;
+#endif
 static ecg_edge_config_t config;
 static ecg_edge_t edge;
 
@@ -100,6 +103,11 @@ inline ecg_memory_t memory()
     given.window_bytes = sizeof window;
     given.leads = leads;
     given.lead_count = ECG_MAX_LEADS;
+#if ECG_WITH_BEATS
+    given.beats = &beats;
+#else
+    given.beats = NULL;
+#endif
     return given;
 }
 

@@ -14,6 +14,11 @@
 #define ECG_USE_TFLM (ECG_ENGINE == 1)
 #define ECG_USE_NATIVE (ECG_ENGINE == 2)
 
+// Whether one of the image's models takes beats: without, the detector of beats is left out.
+#ifndef ECG_WITH_BEATS
+#define ECG_WITH_BEATS 0
+#endif
+
 // What the image calls itself to the host, at most 23 characters.
 #ifndef ECG_BOARD
 #define ECG_BOARD "generic"

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "ecg_answer.h"
+#include "ecg_selftest.h"
 
 // Lengths of requests, by PROTOCOL.md.
 #define START_BYTES 12u
@@ -44,7 +45,7 @@ static ecg_clock_t clock_of(const ecg_edge_t *e)
 static void begin(ecg_edge_t *e, uint8_t m, uint32_t first_index, uint32_t skip)
 {
     const ecg_image_model_t *const image = &e->config->models[m];
-    ecg_stream_reset(&e->stream, image->model, &image->prepare, &e->config->memory, clock_of(e), first_index, skip);
+    ecg_stream_reset(&e->stream, image, &e->config->memory, clock_of(e), first_index, skip);
 }
 
 // Runs vector t of model m, and notes how it went. The first that fails leaves its scores in the payload being built,
@@ -117,13 +118,16 @@ static void keep_and_send(ecg_edge_t *e)
     kept->result = e->stream.result;
     e->kept_at = (uint8_t)((e->kept_at + 1u) % ECG_EDGE_KEPT_RESULTS);
     e->results++;
+    e->given++;
     ecg_answer_result(e, kept);
 }
 
+// Beats are numbered anew by each START.
 static void forget_from(ecg_edge_t *e, uint32_t index)
 {
     for (uint8_t k = 0; k < ECG_EDGE_KEPT_RESULTS; k++) {
-        e->kept[k].used = e->kept[k].used && is_before(e->kept[k].result.last_index, index);
+        ecg_kept_result_t *const kept = &e->kept[k];
+        kept->used = kept->used && !ecg_answer_takes_beats(e, kept->model) && is_before(kept->result.last_index, index);
     }
 }
 
@@ -138,6 +142,7 @@ static void start(ecg_edge_t *e, uint8_t m, uint8_t mode, uint32_t first_index, 
     e->own_count = 0u;
     e->first_index = first_index;
     e->expected = first_index;
+    e->given = 0u;
     e->end_results = 0u;
 }
 
@@ -146,11 +151,13 @@ static void on_start(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *pay
     const uint8_t m = payload[0];
     const uint8_t mode = payload[1];
     const uint32_t skip = ecg_get_u32(payload + 8);
+    const bool own = mode == ECG_MODE_OWN, stream = mode == ECG_MODE_STREAM;
     if (e->selftest.failed != 0u) {
         ecg_answer_error(e, ECG_ERROR_SELFTEST_FAILED, frame, e->selftest.failed);
     } else if (m >= e->config->model_count) {
         ecg_answer_error(e, ECG_ERROR_BAD_MODEL, frame, e->config->model_count);
-    } else if (mode > ECG_MODE_OWN || (mode != ECG_MODE_STREAM && skip != 0u) || (mode == ECG_MODE_OWN && !e->samples_itself)) {
+    } else if (mode > ECG_MODE_OWN || (!stream && skip != 0u) || (own && !e->samples_itself)
+               || (ecg_answer_takes_beats(e, m) && ((!stream && !own) || skip != 0u))) {
         ecg_answer_error(e, ECG_ERROR_BAD_MODE, frame, mode);
     } else {
         start(e, m, mode, ecg_get_u32(payload + 4), skip);
@@ -175,7 +182,7 @@ static bool after_step(ecg_edge_t *e, const ecg_frame_t *frame, ecg_status_t sta
 // Takes the samples of a frame from number `from` on. Returns false when the engine failed.
 static bool take(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *bytes, uint32_t from, uint32_t count)
 {
-    const uint8_t leads = e->stream.model->leads;
+    const uint8_t leads = ecg_stream_leads(e->stream.image);
     int16_t sample_uv[ECG_STREAM_MAX_LEADS];
     for (uint32_t i = from; i < count; i++) {
         for (uint8_t l = 0; l < leads; l++) {
@@ -205,7 +212,7 @@ static void on_samples(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *p
         ecg_answer_error(e, ECG_ERROR_NOT_STARTED, frame, e->expected);
         return;
     }
-    const uint32_t step = 2u * (uint32_t)e->stream.model->leads;
+    const uint32_t step = 2u * (uint32_t)ecg_stream_leads(e->stream.image);
     const uint32_t bytes = (uint32_t)frame->length - SAMPLES_HEADER;
     if (bytes == 0u || bytes % step != 0u) {
         ecg_answer_error(e, ECG_ERROR_BAD_LENGTH, frame, frame->length);
@@ -232,7 +239,7 @@ static void on_samples(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *p
 static bool flush(ecg_edge_t *e, const ecg_frame_t *frame)
 {
     const uint32_t before = e->results;
-    for (uint16_t i = ecg_prepare_delay(e->stream.prepare.params); i > 0u; i--) {
+    for (uint16_t i = ecg_stream_holds(&e->stream); i > 0u; i--) {
         bool due = false;
         const ecg_status_t status = ecg_stream_hold(&e->stream, &due);
         if (!after_step(e, frame, status, due)) {
@@ -282,10 +289,13 @@ static void on_end(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *paylo
 static void on_poll(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payload)
 {
     const uint32_t wanted = ecg_get_u32(payload);
+    const bool beats = ecg_answer_takes_beats(e, e->model);
     const ecg_kept_result_t *found = NULL;
     for (uint8_t k = 0; k < ECG_EDGE_KEPT_RESULTS; k++) {
-        if (e->kept[k].used && e->kept[k].result.last_index == wanted) {
-            found = &e->kept[k];
+        const ecg_kept_result_t *const kept = &e->kept[k];
+        const uint32_t name = beats ? kept->result.number : kept->result.last_index;
+        if (kept->used && ecg_answer_takes_beats(e, kept->model) == beats && name == wanted) {
+            found = kept;
         }
     }
     if (wanted != POLL_NONE && found != NULL) {
@@ -331,7 +341,8 @@ static bool is_request(uint8_t type)
 
 static bool is_answer(uint8_t type)
 {
-    return type == ECG_TYPE_RESULT || type == ECG_TYPE_CREDIT || type == ECG_TYPE_LOG || type == ECG_TYPE_ERROR;
+    return type == ECG_TYPE_RESULT || type == ECG_TYPE_CREDIT || type == ECG_TYPE_BEAT || type == ECG_TYPE_LOG
+           || type == ECG_TYPE_ERROR;
 }
 
 static void on_frame(ecg_edge_t *e, const ecg_frame_t *frame, const uint8_t *payload)
@@ -386,8 +397,7 @@ static ecg_status_t check(const ecg_edge_config_t *config)
         return ECG_STATUS_BAD_ARGUMENT;
     }
     for (uint8_t m = 0; m < config->model_count; m++) {
-        const ecg_image_model_t *const image = &config->models[m];
-        const ecg_status_t status = ecg_stream_check(image->model, &image->prepare, &config->memory);
+        const ecg_status_t status = ecg_stream_check(&config->models[m], &config->memory);
         if (status != ECG_OK) {
             return status;
         }
@@ -427,7 +437,7 @@ ecg_status_t ecg_edge_live(ecg_edge_t *e, uint8_t model)
 // The flags of a frame hold for all its samples, but for the gap, which lies before the first.
 static void forward(ecg_edge_t *e, const int16_t *sample_uv, uint8_t flags)
 {
-    const uint8_t leads = e->stream.model->leads;
+    const uint8_t leads = ecg_stream_leads(e->stream.image);
     if (flags != (e->own_flags & (uint8_t)~(unsigned)ECG_SAMPLE_GAP)) {
         ecg_answer_own(e);
     }

@@ -98,6 +98,7 @@ typedef struct {
     uint32_t expected;                  // index of the next sample
     uint8_t end_results;                // how many of the newest kept results the last END gave
     uint8_t kept_at;                    // where the next result goes
+    uint32_t given;                     // results since START
     ecg_stream_t stream;
     ecg_kept_result_t kept[ECG_EDGE_KEPT_RESULTS];
     // the board's own samples that wait for their frame, leads interleaved
@@ -127,7 +128,7 @@ void ecg_edge_receive(ecg_edge_t *e, const uint8_t *bytes, size_t n);
 // themselves sent to the host from then on, and no verdicts.
 ecg_status_t ecg_edge_live(ecg_edge_t *e, uint8_t model);
 
-// Takes one sample of all leads, sample_uv, (leads), with its ECG_SAMPLE_ flags. A verdict goes out as RESULT, and is told
+// Takes one sample of all leads, sample_uv, (leads), with its ECG_SAMPLE_ flags. A verdict goes out as RESULT or BEAT, and is told
 // by *due where due is not NULL: ecg_edge_result(). ECG_STATUS_NOT_STARTED when the host's samples run, or none.
 ecg_status_t ecg_edge_sample(ecg_edge_t *e, const int16_t *sample_uv, uint8_t flags, bool *due);
 

@@ -13,7 +13,8 @@ extern "C" {
 #endif
 
 // `scratch` is memory of the caller, scratch_bytes long and aligned to 16 bytes; models may take turns in it, each after its
-// own reset. A column is one prepared time step, (leads); scores are (classes); a window is `window` columns.
+// own reset. A column is one time step, (leads); scores are (classes); a window is `window` columns. Of a model that takes
+// beats a window is a beat's view, and its leads are the channels of that.
 typedef struct {
     const char *name;
     uint8_t sha256[32];      // of the .tflite

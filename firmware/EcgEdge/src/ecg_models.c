@@ -11,6 +11,7 @@ static const char *const ecg5_labels[5] = {
 const ecg_image_model_t ecg_models[] = {
     {
         .model = &ecg_model_ecg5,
+        .takes = ECG_TAKES_WINDOWS,
         .prepare = {
             .average_log2 = 8,
             .taps = 7,

@@ -20,6 +20,12 @@
 static uint8_t scratch[ECG_SCRATCH_BYTES] __attribute__((aligned(16)));
 static int8_t window[ECG_WINDOW_BYTES];
 static ecg_prepare_lead_t leads[ECG_MAX_LEADS];
+#if ECG_WITH_BEATS
+static ecg_beats_t beats;
+#define BEATS (&beats)
+#else
+#define BEATS NULL
+#endif
 static ecg_edge_config_t config;
 static ecg_edge_t edge;
 
@@ -74,6 +80,7 @@ static void start_core(void)
     config.memory.window_bytes = sizeof window;
     config.memory.leads = leads;
     config.memory.lead_count = ECG_MAX_LEADS;
+    config.memory.beats = BEATS;
     (void)ecg_edge_init(&edge, &config);    // self-test, then HELLO; a failure is told to the host
 }
 

@@ -4,8 +4,8 @@
 // (Mega, Uno) needs a wire from 3.3V to AREF as well.
 // Battery power only while a person is connected. Research use; not a medical device.
 //
-// Verdicts, lost samples and lead-off go out as frames (PROTOCOL.md); the LED is on while the last verdict is a class other
-// than the model's first. A START from the host ends that; `ecg-edge run --device PORT` has the samples themselves sent instead.
+// Verdicts, lost samples and lead-off go out as frames (PROTOCOL.md), of windows or of single beats as the image's first model
+// takes them; the LED is on while the last verdict is a class other than the model's first. A START from the host ends that; `ecg-edge run --device PORT` has the samples themselves sent instead.
 #include <ecg_arduino.h>
 
 static const int kSignalPin = A0;
@@ -260,7 +260,7 @@ void setup()
     if (status != ECG_OK) {
         return;                     // the core has told the host why
     }
-    if (ecg_models[0].model->leads != 1u) {
+    if (ecg_stream_leads(&ecg_models[0]) != 1u) {
         ecg_edge_log(&ecg_arduino::edge, ECG_LOG_ERROR, "LiveAD8232 has one lead, the image's first model wants more");
         return;
     }

@@ -2,6 +2,7 @@
 //
 // Any key runs it again. `ecg-edge` cannot talk to this sketch; upload Replay for that.
 #include <ecg_arduino.h>
+#include <ecg_selftest.h>
 
 static ecg_stream_t stream;
 static ecg_memory_t memory;
@@ -22,7 +23,7 @@ static bool run_test(const ecg_image_model_t &image, uint8_t number)
     const ecg_model_t &model = *image.model;
     const ecg_clock_t clock = {ecg_arduino::now_us, NULL};
     int8_t got[ECG_STREAM_MAX_CLASSES];
-    ecg_stream_reset(&stream, &model, &image.prepare, &memory, clock, 0, 0);
+    ecg_stream_reset(&stream, &image, &memory, clock, 0, 0);
     const uint32_t start_us = ecg_arduino::now_us(NULL);
     const ecg_status_t status = ecg_selftest_run(&stream, &image.selftests[number], got);
     const uint32_t took_us = ecg_arduino::now_us(NULL) - start_us;
@@ -30,7 +31,7 @@ static bool run_test(const ecg_image_model_t &image, uint8_t number)
     Serial.print(static_cast<int>(number));
     Serial.print(status == ECG_OK ? ": passed in " : ": FAILED after ");
     Serial.print(static_cast<unsigned long>(took_us));
-    Serial.println(" us a window");
+    Serial.println(" us");
     if (status == ECG_STATUS_SELFTEST_FAILED) {
         print_scores("    expected", image.selftests[number].scores, model.classes);
         print_scores("    got     ", got, model.classes);
@@ -48,7 +49,7 @@ static bool run_model(const ecg_image_model_t &image)
     Serial.print(": ");
     Serial.print(static_cast<unsigned long>(model.scratch_bytes));
     Serial.println(" bytes of scratch");
-    const ecg_status_t status = ecg_stream_check(&model, &image.prepare, &memory);
+    const ecg_status_t status = ecg_stream_check(&image, &memory);
     if (status != ECG_OK) {
         Serial.print("  cannot run here, status ");
         Serial.println(static_cast<int>(status));
