@@ -166,7 +166,8 @@ def toy_image(folder: Path) -> Path:
         )
         text.append(f"static const ecg_selftest_t test_{toy.name} = {{knots, {len(KNOTS)}, toy_answers[{number}]}};")
         rows.append(
-            f"{{&model_{toy.name}, ECG_TAKES_WINDOWS, {{{p.average_log2}, {len(p.fir)}, fir, {p.multiplier}, {p.shift}, {p.zero_point}, "
+            f"{{&model_{toy.name}, ECG_TAKES_WINDOWS, "
+            f"{{{p.average_log2}, {len(p.fir)}, fir, {p.multiplier}, {p.shift}, {p.zero_point}, "
             f"{p.flat_samples}, {p.flat_uv}}}, "
             f"0.015625f, {p.zero_point}, 0.00390625f, -128, NULL, &test_{toy.name}, 1}}"
         )
