@@ -13,15 +13,18 @@ from ecg_edge.cli.output import note
 from ecg_edge.errors import EcgEdgeError
 
 MAX = "max"
+MOST_S = 1e9
 
 
 def run(
     bundle: Annotated[str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.")] = "ecg5",
     record: Annotated[Path | None, typer.Option(metavar="PATH", help="A WFDB record or CSV file.")] = None,
-    lead: Annotated[str | None, typer.Option(metavar="NAME", help="Lead of the record; MLII, II or the 1st.")] = None,
+    lead: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Lead, or A,B: the first there is; MLII, II or the 1st.")
+    ] = None,
     raw_uv: Annotated[bool, typer.Option("--raw-uv", help="Take 1 LSB of the record as 1 uV (LUDB, NSTDB).")] = False,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Synthetic ECG, without end.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the synthetic ECG.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the synthetic ECG.")] = 1,
     stdin: Annotated[bool, typer.Option("--stdin", help="A line a sample: microvolts, a number a lead.")] = False,
     device: Annotated[
         str | None,
@@ -79,6 +82,10 @@ def run(
     if (sources := sum((record is not None, synthetic, stdin, device is not None))) > 1:
         raise EcgEdgeError("run: give one source: --device URL, --record PATH, --synthetic or --stdin")
     times = None if speed == MAX else _factor(speed)
+    if seconds is not None and not seconds <= MOST_S:  # NaN too
+        raise EcgEdgeError(f"--seconds is {seconds:g}; at most {MOST_S:g}, and without it there is no end")
+    if stdin and sys.stdin is None:
+        raise EcgEdgeError("--stdin: standard input is closed")
 
     # Heavy imports only now: `ecg-edge run --help` should not wait for them.
     from ecg_edge.bundle import Bundle
@@ -106,10 +113,12 @@ def run(
     wanted = Wanted(device, baud, record, lead, raw_uv, text, seed, times)
     stop, account = Stop(), Account()
     with stop.on_signals(), open_source(wanted, opened) as source:
+        if not quiet:
+            note(f"signal: {source.name}")
         manager = service_manager(os.environ)
         sinks: list[Sink] = [] if manager is None else [manager]
         say, view = note, None
-        if sys.stdout.isatty() and not (json or quiet or plain):
+        if sys.stdout is not None and sys.stdout.isatty() and not (json or quiet or plain):
             from ecg_edge.cli.view import open_view
 
             view = open_view(m, backend=choice.backend.name, source=source.name)
@@ -131,7 +140,7 @@ def run(
             from ecg_edge.live.recorder import Recorder
 
             realtime = stdin or device is not None or times == 1.0
-            leads = () if lead is None else (lead,)
+            leads = source.leads or (() if lead is None else (lead,))
             recorder = Recorder(
                 out, m, say=say, rotate_hours=rotate, leads=leads, source=source.name, realtime=realtime
             )

@@ -41,6 +41,7 @@ class Source:
 
     name: str
     items: Iterable[source.Chunk | source.Notice]
+    leads: tuple[str, ...] = ()  # their names, where they have some
 
 
 @contextmanager
@@ -62,8 +63,9 @@ def open_source(wanted: Wanted, bundle: Bundle) -> Iterator[Source]:
     elif wanted.text is not None:
         yield Source("standard input", source.text_chunks(m, wanted.text))
     elif wanted.record is not None:
-        chunks = source.record_chunks(m, wanted.record, lead=wanted.lead, raw_uv=wanted.raw_uv, chunk_s=chunk_s)
-        yield Source(f"record {wanted.record.name}", _paced(chunks, wanted, m.fs_hz))
+        record = source.open_record(m, wanted.record, lead=wanted.lead, raw_uv=wanted.raw_uv)
+        chunks = source.record_chunks(record, chunk_s=chunk_s)
+        yield Source(f"record {record.name}, lead {record.lead}", _paced(chunks, wanted, m.fs_hz), (record.lead,))
     else:
         chunks = source.synthetic_chunks(m, seed=wanted.seed, chunk_s=chunk_s)
         yield Source("synthetic ECG", _paced(chunks, wanted, m.fs_hz))

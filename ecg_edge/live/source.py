@@ -7,6 +7,7 @@ too: a jump is a gap.
 from __future__ import annotations
 
 import os
+import re
 import select
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ecg_edge.bundle import Manifest
 from ecg_edge.device.frame import SampleFlag
 from ecg_edge.device.link import Clock
 from ecg_edge.errors import BundleError, SignalError
-from ecg_edge.signal.record import read_record
+from ecg_edge.signal.record import Record, read_record
 
 HEARTBEAT_S = 0.25  # at the latest a live source gives something
 CHUNK_S = 0.1
@@ -29,6 +30,8 @@ _CHUNK_MOST_S = 10.0  # of signal
 _SYNTHETIC_WINDOWS = 5  # drawn at a time, a class each
 _SYNTHETIC_BEATS_S = 12  # of one subject, for a model of beats: as long as synthesis makes them
 _MOST_UV = 10**9  # what a line can mean
+_LINE_MOST, _LINE_SHOWN = 1000, 40  # characters: of a sample, and of what is none in its complaint
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 _READ_BYTES = 65536
 _INT16 = np.iinfo(np.int16)
 
@@ -61,10 +64,8 @@ def chunk_seconds(speed: float | None) -> float:
     return _CHUNK_MOST_S if speed is None else min(_CHUNK_MOST_S, CHUNK_S * max(1.0, speed))
 
 
-def record_chunks(
-    manifest: Manifest, path: Path, *, lead: str | None = None, raw_uv: bool = False, chunk_s: float = CHUNK_S
-) -> Iterator[Chunk]:
-    """A recording of one lead, at the model's rate, in chunks of so much signal; what is missing in it is a gap.
+def open_record(manifest: Manifest, path: Path, *, lead: str | None = None, raw_uv: bool = False) -> Record:
+    """One lead of a recording at the model's rate; see read_record.
 
     Raises:
         BundleError: the model takes several leads.
@@ -72,10 +73,14 @@ def record_chunks(
     """
     if manifest.leads != 1:
         raise BundleError(f"bundle {manifest.name} takes {manifest.leads} leads; a record gives one")
-    record = read_record(path, lead=lead, fs_hz=manifest.fs_hz, raw_uv=raw_uv, annotator=None, gaps=True)
+    return read_record(path, lead=lead, fs_hz=manifest.fs_hz, raw_uv=raw_uv, annotator=None, gaps=True)
+
+
+def record_chunks(record: Record, *, chunk_s: float = CHUNK_S) -> Iterator[Chunk]:
+    """A recording in chunks of so much signal; what is missing in it is a gap."""
     flags = np.zeros(len(record.samples_uv), np.uint8)
     flags[record.clipped] = SampleFlag.CLIPPED
-    size = round(chunk_s * manifest.fs_hz)
+    size = round(chunk_s * record.fs_hz)
     return chain.from_iterable(
         _cut(record.samples_uv[first:stop, None], flags[first:stop], first, size)
         for first, stop in _unbroken(len(record.samples_uv), record.missing)
@@ -143,12 +148,13 @@ def text_chunks(manifest: Manifest, text: TextIO) -> Iterator[Chunk]:
 
 def _sample(line: str, at: int, leads: int) -> list[int]:
     words = line.replace(",", " ").split()
-    try:
-        values = [int(word) for word in words]
-    except ValueError as error:
-        raise SignalError(f"line {at + 1} is {line.strip()!r}, not whole microvolts") from error
-    if len(values) != leads:
-        raise SignalError(f"line {at + 1} has {len(values)} numbers; the model takes {leads} leads")
+    if len(line) > _LINE_MOST or not all(_WHOLE.fullmatch(word) for word in words):
+        told = line.strip()
+        shown = repr(told[:_LINE_SHOWN]) + ("..." if len(told) > _LINE_SHOWN else "")
+        raise SignalError(f"line {at + 1} is {shown}, not whole microvolts")
+    if len(words) != leads:
+        raise SignalError(f"line {at + 1} has {len(words)} numbers; the model takes {leads} leads")
+    values = [int(word) for word in words]
     if any(abs(value) > _MOST_UV for value in values):
         raise SignalError(f"line {at + 1} is {line.strip()!r}, beyond {_MOST_UV} uV")
     return values
@@ -170,8 +176,8 @@ def _pieces(text: TextIO) -> Iterator[list[str]]:
             continue
         data = os.read(descriptor, _READ_BYTES)
         *lines, rest = (rest + data).split(b"\n")
-        if not data:
-            lines, rest = [rest] if rest else [], b""
+        if not data or len(rest) > _LINE_MOST:  # the end, or a line without one, which is no sample
+            lines, rest = [*lines, rest] if rest else [], b""
         yield [line.decode(errors="replace") for line in lines]
         if not data:
             return

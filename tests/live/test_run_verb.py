@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,11 @@ from ecg_edge.device.link import VirtualClock
 from ecg_edge.errors import SignalError
 from ecg_edge.live.recorder import Recorder
 from ecg_edge.live.run import Account, Gap, drive, run
-from ecg_edge.live.source import Chunk, Notice, paced, record_chunks, synthetic_chunks, text_chunks
+from ecg_edge.live.source import Chunk, Notice, open_record, paced, record_chunks, synthetic_chunks, text_chunks
 from ecg_edge.live.stream import Stream, Verdict
 from ecg_edge.runtime.numpy import NumpyBackend
 from ecg_edge.signal.csvfile import write_csv
+from ecg_edge.signal.record import read_record
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +119,7 @@ def test_a_recording_with_a_gap_is_replayed_with_it(bundle: Bundle, tmp_path: Pa
         account,
     )
     (header,) = tmp_path.glob("*.hea")
-    again = list(record_chunks(bundle.manifest, header))
+    again = list(record_chunks(open_record(bundle.manifest, header)))
     received = np.concatenate([signal(6000)[:1000], signal(6000)[1250:1750]])
     assert np.array_equal(np.concatenate([item.samples_uv for item in again]), received)
     replayed = Account()
@@ -142,6 +145,10 @@ def test_samples_come_no_sooner_than_they_were_taken(bundle: Bundle) -> None:
         (("--stdin", "--synthetic"), "", "give one source"),
         (("--stdin",), "12\n1.5\n", "line 2 is '1.5', not whole microvolts"),
         (("--stdin",), "1,2\n", "line 1 has 2 numbers; the model takes 1 leads"),
+        (("--stdin",), "1_000\n", "line 1 is '1_000', not whole microvolts"),
+        (("--stdin",), "7\n" + "\0" * 5000, "line 2 is '" + "\\x00" * 40 + "'..., not whole microvolts"),
+        (("--synthetic", "--seconds", "nan"), None, "--seconds is nan; at most 1e+09"),
+        (("--synthetic", "--seconds", "inf"), None, "--seconds is inf; at most 1e+09"),
         (("--synthetic", "--speed", "0"), None, "--speed is 0; a positive number, or max"),
         (("--record", "nosuch"), None, "nosuch"),
         (("--stdin", "--backend", "tpu"), "", "no backend 'tpu'; there are: auto, native"),
@@ -151,4 +158,39 @@ def test_bad_input_is_one_line(words: tuple[str, ...], stdin: str | None, compla
     result = invoke(*words, stdin=stdin)
     assert result.exit_code == 2
     assert complaint in result.stderr
-    assert len(result.stderr.strip().splitlines()) <= 2  # which backend runs, and the complaint
+    assert len(result.stderr.strip().splitlines()) <= 3  # which backend runs, on what, and the complaint
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(bundle: Bundle) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"1\n2\n" + b"3" * 5000)  # and the writer stays: no end comes
+    with os.fdopen(reader) as text, pytest.raises(SignalError, match="line 3 is '3{40}'..., not whole microvolts"):
+        for chunk in text_chunks(bundle.manifest, text):
+            assert chunk.samples_uv[:, 0].tolist() == [1, 2]
+    os.close(writer)
+
+
+def test_closed_standard_streams_are_no_bug(tmp_path: Path) -> None:
+    write_csv(tmp_path / "mine.csv", 250, {"II": signal(1500)[:, 0]})
+    command = f"{sys.executable} -c 'from ecg_edge.cli.app import main; main()' run ecg5 --backend numpy"
+    options = ("--speed max --record mine.csv >&-", "--stdin <&-")
+    quiet, closed = (
+        subprocess.run(["sh", "-c", f"{command} {words}"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        for words in options
+    )
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    assert (closed.returncode, closed.stdout) == (2, "")  # and not synthetic ECG in its place
+    assert closed.stderr == "ecg-edge: --stdin: standard input is closed\n"
+
+
+def test_the_lead_of_a_recording_is_said_and_recorded(tmp_path: Path) -> None:
+    leads = {"V1": signal(1500)[:, 0], "MLII": signal(1600)[100:, 0]}
+    write_csv(tmp_path / "two.csv", 250, leads)
+    for words, lead in (((), "MLII"), (("--lead", "V5,V1"), "V1")):
+        out = tmp_path / lead
+        result = invoke("--record", str(tmp_path / "two.csv"), "--speed", "max", "--out", str(out), *words)
+        assert result.exit_code == 0, result.output
+        assert f"signal: record two, lead {lead}\n" in result.stderr
+        (header,) = out.glob("*.hea")
+        again = read_record(header)
+        assert (again.lead, again.samples_uv.tolist()) == (lead, leads[lead].tolist())
