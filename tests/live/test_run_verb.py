@@ -164,7 +164,7 @@ def test_bad_input_is_one_line(words: tuple[str, ...], stdin: str | None, compla
 def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(bundle: Bundle) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"1\n2\n" + b"3" * 5000)  # and the writer stays: no end comes
-    with os.fdopen(reader) as text, pytest.raises(SignalError, match="line 3 is '3{40}'..., not whole microvolts"):
+    with os.fdopen(reader) as text, pytest.raises(SignalError, match=r"line 3 is '3{40}'\.\.\., not whole"):
         for chunk in text_chunks(bundle.manifest, text):
             assert chunk.samples_uv[:, 0].tolist() == [1, 2]
     os.close(writer)
