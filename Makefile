@@ -101,9 +101,11 @@ identity: .venv/.dev ## hold an emulated Cortex-M4 to the golden model: WINDOWS,
 golden: .venv/.dev ## write tests/golden again from the tflite-micro wheel
 	$(BIN)/python tools/golden.py
 
-size: .venv/.demo ## flash, RAM and stack of core, engine and ecg5 on a Cortex-M4, against budgets
-	@tools/system.sh $(ARM_PACKAGES)
-	$(BIN)/python tools/size.py
+size: .venv/.demo ## flash, RAM and stack of core, engine and models on a Cortex-M4, and what a beat costs, against budgets
+	@tools/system.sh $(ARM_PACKAGES) qemu-system-arm
+	$(BIN)/python tools/size.py ecg5
+	$(BIN)/python tools/size.py aami
+	$(BIN)/python tools/beat_cost.py
 
 lock: .venv/.dev ## resolve requirements/*.lock again, hashed and without index names
 	$(INSTALL) uv

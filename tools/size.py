@@ -1,6 +1,6 @@
-"""Flash, RAM and stack of an exported image on a Cortex-M4: core, engine and model apart; fails when over budget.
+"""Flash, RAM and stack of an exported image on a Cortex-M4: core, beats, engine, model apart; fails when over budget.
 
-    python tools/size.py [BUNDLE] [--optimize=-Os] [--functions] [--json]
+    python tools/size.py [BUNDLE...] [--optimize=-Os] [--functions] [--json]
 
 The image is the one that `qemu:cortex-m4` runs, linked whole. Flash is read from the map of the linker, by file. Stack
 is the compiler's figure for each function (-fcallgraph-info=su), summed along the deepest path of calls; a call through
@@ -27,6 +27,8 @@ from ecg_edge.recipes.firmware import export
 CORE_FLASH_BUDGET = 12 * 1024
 CORE_RAM_BUDGET = 4 * 1024  # one lead
 CORE_STACK_BUDGET = 1024
+BEATS_FLASH_BUDGET = 6 * 1024  # the detector and the views of beats; 0 where no model takes them
+BEATS_RAM_BUDGET = 2 * 1024
 FUNCTION_STACK_BUDGET = 512
 # The smallest board that a wearable would carry has 256 KB of flash and 32 KB of RAM: half is left to the application.
 IMAGE_FLASH_BUDGET = 128 * 1024
@@ -37,7 +39,9 @@ WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshad
 SECTIONS = ("-ffunction-sections", "-fdata-sections", "-fcallgraph-info=su", "-DECG_ENGINE=2")
 LINK = ("-nostartfiles", "-Wl,--gc-sections", "-Wl,-Map=image.map")
 CORE = ("ecg_answer", "ecg_edge", "ecg_frame", "ecg_prepare", "ecg_selftest", "ecg_stream")
+BEATS = ("ecg_beats", "ecg_qrs")
 CORE_RAM = ("edge", "config", "leads")  # variables of wire_main.c, as a sketch would have them
+BEATS_RAM = ("beats",)
 ENGINE_RAM = ("scratch", "window")
 ENGINE_CALLS = ("push", "run", "reset")  # by the model's descriptor
 CALLBACKS = ("now_us", "write_uart", "arena_used")  # by the core's config
@@ -119,12 +123,14 @@ class Sizes:
 
     def budgets(self) -> list[tuple[str, int, int]]:
         """(what, bytes, most) of each."""
-        core = self.part("core")
+        core, beats = self.part("core"), self.part("beats")
         deepest = max(self.functions, key=lambda name: self.functions[name])
         return [
             ("core flash", core.flash, CORE_FLASH_BUDGET),
             ("core RAM", core.ram, CORE_RAM_BUDGET),
             ("core worst stack", core.stack, CORE_STACK_BUDGET),
+            ("beats flash", beats.flash, BEATS_FLASH_BUDGET),
+            ("beats RAM", beats.ram, BEATS_RAM_BUDGET),
             (f"stack of {deepest}", self.functions[deepest], FUNCTION_STACK_BUDGET),
             ("image flash", self.flash, IMAGE_FLASH_BUDGET),
             ("image RAM and stack", self.ram + self.stack, IMAGE_RAM_BUDGET),
@@ -133,12 +139,17 @@ class Sizes:
 
 
 def measure(
-    bundle: Bundle, folder: Path, *, optimize: str = "-O2", machine: Machine = MACHINE, opt: str = "size"
+    bundle: Bundle | tuple[Bundle, ...],
+    folder: Path,
+    *,
+    optimize: str = "-O2",
+    machine: Machine = MACHINE,
+    opt: str = "size",
 ) -> Sizes:
     """Export, compile, link and look; all in `folder`.
 
     Args:
-        bundle: the model.
+        bundle: the model, or those of the image.
         folder: empty.
         optimize: the compiler's option.
         machine: an emulated board.
@@ -166,7 +177,7 @@ def measure(
     stack = _stack_by_part(graph)
     total = _run(_beside(tools.compiler, "size"), "image.elf", cwd=folder).splitlines()[1].split()
     text, data, bss = (int(word) for word in total[:3])
-    names = ("core", "engine", "model", "board", "C library")
+    names = ("core", "beats", "engine", "model", "board", "C library")
     parts = tuple(Part(name, flash.get(name, 0), ram.get(name, 0), stack.get(name, 0)) for name in names)
     functions = {_short(title): size for title, size in graph.stack.items()}
     varying = tuple(_short(title) for title, kind in graph.kinds.items() if kind not in ("static", "dynamic,bounded"))
@@ -180,6 +191,8 @@ def part_of(file: str, section: str) -> str:
         return "C library"
     if stem in CORE:
         return "core"
+    if stem in BEATS:
+        return "beats"
     if stem.startswith("ecg_ops") or (stem.startswith("ecg_model") and section.startswith(".text")):
         return "engine"
     return "model" if stem.startswith("ecg_model") else "board"
@@ -201,7 +214,8 @@ def _ram_by_part(symbols: str) -> dict[str, int]:
     for line in symbols.splitlines():
         words = line.split()
         if len(words) == 4 and words[2] in "bBdD":
-            name = "core" if words[3] in CORE_RAM else "engine" if words[3] in ENGINE_RAM else "board"
+            owners = {"core": CORE_RAM, "beats": BEATS_RAM, "engine": ENGINE_RAM}
+            name = next((owner for owner, names in owners.items() if words[3] in names), "board")
             parts[name] = parts.get(name, 0) + int(words[1], 16)
     return parts
 
@@ -263,14 +277,17 @@ def table(sizes: Sizes, *, functions: bool) -> str:
 def main() -> int:
     """Print the sizes; 3 when one is over its budget."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("bundle", nargs="?", default="ecg5", help="shipped bundle or folder")
+    parser.add_argument(
+        "bundle", nargs="*", default=["ecg5"], help="shipped bundles or folders; several make one image"
+    )
     parser.add_argument("--optimize", default="-O2", help="as --optimize=-Os; -O2 is what the image is built with")
     parser.add_argument("--functions", action="store_true", help="the stack of every function too")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            sizes = measure(Bundle.load(options.bundle), Path(folder), optimize=options.optimize)
+            bundles = tuple(map(Bundle.load, options.bundle))
+            sizes = measure(bundles, Path(folder), optimize=options.optimize)
     except EcgEdgeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

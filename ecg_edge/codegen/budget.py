@@ -7,6 +7,7 @@ what cannot fit, and the build decides the rest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ CORE_CODE_BYTES = 11_000  # wire, prepare, self-test with its vectors
 # RAM beside the engine: the core's state, its stack, the rings of prepare for each lead.
 CORE_RAM_BYTES = 3_500
 LEAD_RAM_BYTES = 1_100
+# The detector of beats and what makes views of them (`python tools/beat_cost.py`); only where a model takes beats.
+BEATS_CODE_BYTES, BEATS_RAM_BYTES = 5_800, 2_000
 _DESCRIPTOR_BYTES = 40  # of one layer
 # By avr-gcc 5.4 -Os for an ATmega2560, with the Arduino core: `python tools/mega.py` less what the model takes.
 AVR_CODE_BYTES = {"size": 6_000, "speed": 8_000}
@@ -77,7 +80,7 @@ def native_need(models: list[Model], target: Target = PORTABLE) -> Need | None:
     return Need(
         "native",
         sum(model_flash_bytes(plan, target) for plan in plans),
-        _native_code(target),
+        _native_code(target) + (BEATS_CODE_BYTES if _has_beats(models) else 0),
         max(state_bytes(plan, target) for plan in plans),
         _core_ram(models, target) + max(windows),
     )
@@ -88,11 +91,11 @@ def tflm_need(models: list[Model]) -> Need | None:
     arenas = [model.arena for model in models if model.arena is not None]
     if len(arenas) < len(models):
         return None
-    windows = [model.bundle.manifest.window * model.bundle.manifest.leads for model in models]
+    windows = [math.prod(model.bundle.manifest.columns) for model in models]
     return Need(
         "tflm",
         sum(len(model.data) for model in models),
-        TFLM_CODE_BYTES + CORE_CODE_BYTES,
+        TFLM_CODE_BYTES + CORE_CODE_BYTES + (BEATS_CODE_BYTES if _has_beats(models) else 0),
         max(arena.reference + arena.cmsis_nn for arena in arenas) + 16,
         _core_ram(models, PORTABLE) + max(windows),
     )
@@ -164,4 +167,9 @@ def _native_code(target: Target) -> int:
 
 def _core_ram(models: list[Model], target: Target) -> int:
     core = AVR_CORE_RAM_BYTES if target.kernels == "avr" else CORE_RAM_BYTES
-    return core + LEAD_RAM_BYTES * max(model.bundle.manifest.leads for model in models)
+    beats = BEATS_RAM_BYTES if _has_beats(models) else 0
+    return core + beats + LEAD_RAM_BYTES * max(model.bundle.manifest.leads for model in models)
+
+
+def _has_beats(models: list[Model]) -> bool:
+    return any(model.bundle.manifest.takes == "beats" for model in models)

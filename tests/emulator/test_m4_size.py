@@ -51,11 +51,23 @@ def test_the_parts_are_the_whole_but_for_alignment(sizes: size.Sizes) -> None:
 
 
 def test_the_core_has_no_variables_of_its_own(built: tuple[Path, size.Sizes]) -> None:
-    files = [f"{name}.o" for name in size.CORE]
+    files = [f"{name}.o" for name in (*size.CORE, *size.BEATS)]
     done = subprocess.run(["arm-none-eabi-size", *files], cwd=built[0], capture_output=True, text=True, check=True)
     rows = [line.split() for line in done.stdout.splitlines()[1:]]
-    assert len(rows) == len(size.CORE)
+    assert len(rows) == len(files)
     assert all(int(data) == int(bss) == 0 for _, data, bss, *_ in rows)
+
+
+def test_an_image_without_a_model_of_beats_leaves_the_detector_out(sizes: size.Sizes) -> None:
+    assert (sizes.part("beats").flash, sizes.part("beats").ram) == (0, 0)
+
+
+def test_two_models_fit_one_image_and_its_budgets(tmp_path: Path) -> None:
+    need_tools()
+    both = size.measure((Bundle.load("ecg5"), Bundle.load("aami")), tmp_path)
+    for what, found, most in both.budgets():
+        assert found <= most, what
+    assert both.part("beats").ram > 1500
 
 
 def test_every_entry_of_the_core_is_in_the_call_graph(sizes: size.Sizes) -> None:
