@@ -86,7 +86,7 @@ def judge_folder(
         EcgEdgeError: the model does not fit, or there is nothing to judge.
     """
     require_beats(bundle)
-    labels = label_of_class(bundle.manifest)
+    label_of_class(bundle.manifest)  # refused before long work, not after
     paths = find_records(folder) if folder.is_dir() else [folder]
     trained = trained_on(bundle.manifest)
     counted, rows, skipped = list[ec57.Counted](), list[Json](), list[Json]()
@@ -98,7 +98,7 @@ def judge_folder(
         except SignalError as reason:
             skipped.append({"name": name, "reason": str(reason)})
             continue
-        table, row = _judge(judged, bundle, pipeline, labels)
+        table, row = _judge(judged, bundle, pipeline)
         counted.append(ec57.Counted(judged.name, judged.patient, table))
         rows.append({**row, "trained_on": judged.record.name in trained})
     if not counted:
@@ -166,21 +166,30 @@ def label_of_class(manifest: Manifest) -> NDArray[np.int64]:
     return np.array([ec57.LABELS.index(name) for name in manifest.classes], np.int64)
 
 
+def labelled(beats: Beats, manifest: Manifest) -> ec57.Labelled:
+    """What a model said, in EC57's labels.
+
+    Raises:
+        BundleError: a class of the model is none of EC57's.
+    """
+    given = beats.verdict != ABSTAINED
+    label = label_of_class(manifest)[np.where(given, beats.verdict, 0)]
+    return ec57.Labelled(beats.at, np.where(given, label, ec57.UNCLASSIFIED))
+
+
 def trained_on(manifest: Manifest) -> frozenset[str]:
     """Names of the recordings that the model has learnt from, as its manifest lists them."""
     names = manifest.training.get("records")
     return frozenset(str(name) for name in names) if isinstance(names, list) else frozenset()
 
 
-def _judge(judged: Judged, bundle: Bundle, pipeline: Pipeline, labels: NDArray[np.int64]) -> tuple[ec57.Table, Json]:
+def _judge(judged: Judged, bundle: Bundle, pipeline: Pipeline) -> tuple[ec57.Table, Json]:
     """The table of one recording, and its row of the report."""
     record = judged.record
     began = time.perf_counter()
     beats = pipeline.classify(record.samples_uv, known_states(record, Prepare.from_manifest(bundle.manifest.prepare)))
     took_s = time.perf_counter() - began
-    given = beats.verdict != ABSTAINED
-    label = np.where(given, labels[np.where(given, beats.verdict, 0)], ec57.UNCLASSIFIED)
-    found = ec57.Labelled(beats.at, label)
+    found = labelled(beats, bundle.manifest)
     table = ec57.beat_table(judged.reference, found, fs_hz=record.fs_hz, fibrillation=judged.fibrillation)
     return table, {
         "name": judged.name,
