@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from ecg_edge.bundle import Manifest
 from ecg_edge.errors import BundleError, SignalError
 from ecg_edge.recipes.evaluation import evaluation_seed
+from ecg_edge.signal.physionet import SETS
 from ecg_edge.signal.record import Annotations, read_record
 from ecg_edge.signal.synth import CLASSES, balanced_labels, synthesize
 from ecg_edge.signal.windows import read_windows
 
 Progress = Callable[[int, int], None]  # done, total
 
-# Printed with every figure from these sets. A set is known by the name of its folder.
+# Printed with every figure from these sets. A set is known by the name of a folder that its recordings lie in.
 CITATIONS = {
+    **{known.name: f"{known.title} ({known.cite}), PhysioNet, {known.licence}" for known in SETS.values()},
     "mitdb": "MIT-BIH Arrhythmia Database (Moody and Mark 2001, IEEE EMB Mag 20(3):45-50), PhysioNet, ODC-By 1.0",
     "nstdb": "MIT-BIH Noise Stress Test Database (Moody et al. 1984), PhysioNet, ODC-By 1.0",
     "ludb": "Lobachevsky University Database (Kalyakulina et al. 2020, IEEE Access 8:186181), PhysioNet, ODC-By 1.0",

@@ -23,7 +23,10 @@ def evaluate(
         str, typer.Argument(help="A shipped bundle's name, or a bundle's folder.", autocompletion=complete.bundles)
     ] = "ecg5",
     recordings: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Annotated WFDB records, for --protocol.", show_default=False)
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]", help="Annotated records, or a set of `data`; for --protocol.", show_default=False
+        ),
     ] = None,
     protocol: Annotated[
         Protocol | None, typer.Option(help="Judge a model of beats on recordings, by ANSI/AAMI EC57.")
@@ -121,8 +124,10 @@ def _by_ec57(
     from ecg_edge.cli.progress import Steps
     from ecg_edge.recipes import ec57
     from ecg_edge.report.ec57_text import ec57_text
+    from ecg_edge.signal.physionet import records_folder
 
     opened = Bundle.load(bundle)
+    recordings = records_folder(recordings)
     pipeline = ec57.python_pipeline(opened)
     with Steps() as steps, steps.step("recordings") as progress:
         report = ec57.judge_folder(opened, recordings, pipeline, lead=lead, annotator=annotator, progress=progress)

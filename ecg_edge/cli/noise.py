@@ -17,7 +17,7 @@ def noise(
         str,
         typer.Argument(help="A shipped bundle's name, or a bundle's folder.", autocompletion=complete.bundles),
     ],
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="Annotated clean records; a set of `data` by name.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Annotated clean records; a set of `data` by name.")],
     kinds: Annotated[str, typer.Option(metavar="A,B", help="Of bw (wander), em (electrode motion), ma (muscle).")] = (
         "bw,em,ma"
     ),

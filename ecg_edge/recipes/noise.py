@@ -136,7 +136,7 @@ def noise_records(nstdb: Path | None, beside: Path, kinds: Sequence[str]) -> dic
         raise EcgEdgeError(f"no kind of noise; NSTDB has {', '.join(KINDS)}")
     if odd := [kind for kind in kinds if kind not in KINDS]:
         raise EcgEdgeError(f"noise of kind {odd[0]!r}; NSTDB has {', '.join(KINDS)}")
-    places = [nstdb] if nstdb is not None else [beside.resolve().parent / "nstdb", records_folder("nstdb")]
+    places = [nstdb] if nstdb is not None else [beside.resolve().parent / "nstdb", records_folder(Path("nstdb"))]
     for place in places:
         if all((place / f"{kind}.hea").is_file() for kind in kinds):
             return {kind: place / kind for kind in kinds}

@@ -126,10 +126,10 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ecg-edge" / "physionet"
 
 
-def records_folder(given: str) -> Path:
+def records_folder(given: Path) -> Path:
     """The folder that a verb's argument names: a path, or a known set that lies in the cache."""
-    if not Path(given).exists() and given in SETS:
-        there = cache_root() / given / SETS[given].version
-        if there.is_dir():
-            return there
-    return Path(given)
+    known = SETS.get(str(given))
+    if known is not None and not given.exists():
+        there = cache_root() / known.name / known.version
+        return there if there.is_dir() else given
+    return given

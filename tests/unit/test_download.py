@@ -265,11 +265,25 @@ def test_the_verb_wants_a_name(tmp_path: Path) -> None:
 def test_a_known_set_in_the_cache_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert records_folder("mitdb") == Path("mitdb")
+    assert records_folder(Path("mitdb")) == Path("mitdb")
     (cache_root() / PLACE).mkdir(parents=True)
-    assert records_folder("mitdb") == cache_root() / PLACE
+    assert records_folder(Path("mitdb")) == cache_root() / PLACE
     (tmp_path / "mitdb").mkdir()
-    assert records_folder("mitdb") == Path("mitdb")
+    assert records_folder(Path("mitdb")) == Path("mitdb")
+
+
+def test_verbs_that_take_a_folder_take_the_name_of_a_set_in_the_cache(
+    site: PhysioNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    data("mitdb", "--from", site.url, cache=tmp_path)
+    for words, complaint in (
+        ("evaluate aami --protocol ec57 mitdb", "none of 2 recordings can be judged by EC57; 100: 2 s long"),
+        ("noise aami mitdb --nstdb none", "no bw.hea, em.hea, ma.hea in none"),  # so the records were found
+    ):
+        done = CliRunner().invoke(make_app(), words.split())
+        assert (done.exit_code, complaint in done.stderr) == (2, True), done.stderr
 
 
 def test_downloads_end_where_wfdb_would_wait_forever() -> None:
