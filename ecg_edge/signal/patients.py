@@ -107,12 +107,16 @@ class _Heart:
     def __init__(self, sinus: Floats, ventricular: Floats, rng: np.random.Generator) -> None:
         self._sinus, self._rng = sinus, rng
         self._p_gain, self._p_shift, self._bump = _ectopic_p(rng)
-        self._qrs_gain, self._qrs_bend = rng.uniform(0.92, 1.08), rng.uniform(0.0, 0.06)
+        self._qrs_gain, self._qrs_width = rng.uniform(0.92, 1.08), rng.choice([1.0, rng.uniform(0.95, 1.15)])
         self._ventricular = [_varied(beat, rng) for beat in rng.permutation(ventricular)[:3]]
         self._p_part = np.clip((_P_END - _TIME) / 6, 0, 1)
 
     def beat(self, origin: Origin) -> Floats:
-        """(LENGTH,) uV."""
+        """(LENGTH,) uV, not quite where the R peak is said to be: electrodes move, and nothing is laid to a sample."""
+        off = self._rng.uniform(-1, 1)
+        return np.interp(_TIME + off, _TIME, self._drawn(origin) * self._rng.uniform(0.94, 1.06))
+
+    def _drawn(self, origin: Origin) -> Floats:
         rng = self._rng
         if origin is Origin.VENTRICULAR:
             usual = rng.random() < 0.8 or len(self._ventricular) == 1
@@ -125,7 +129,7 @@ class _Heart:
             return np.asarray(rest)
         if origin is Origin.ATRIAL:
             p = np.roll(p, self._p_shift) * self._p_gain + self._bump
-            rest = rest * self._qrs_gain + (np.roll(rest, 1) - rest) * self._qrs_bend
+            rest = self._qrs_gain * _stretched(rest, self._qrs_width)
         return np.asarray(p + rest)
 
 
@@ -148,9 +152,13 @@ def _ectopic_p(rng: np.random.Generator) -> tuple[float, int, Floats]:
 
 def _varied(beat: Floats, rng: np.random.Generator) -> Floats:
     """A ventricular beat as another patient might have it: wider or narrower, larger or smaller, or upside down."""
-    time = (_TIME - BEFORE) / rng.uniform(0.85, 1.2) + BEFORE
     sign = -1.0 if rng.random() < 0.3 else 1.0
-    return np.asarray(np.interp(time, _TIME, beat) * rng.uniform(0.6, 1.3) * sign)
+    return _stretched(beat, rng.uniform(0.85, 1.2)) * rng.uniform(0.6, 1.3) * sign
+
+
+def _stretched(beat: Floats, width: float) -> Floats:
+    """A beat, so many times as wide about its R peak."""
+    return np.interp((_TIME - BEFORE) / width + BEFORE, _TIME, beat)
 
 
 def _fibrillatory_waves(
