@@ -12,10 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..bundle import Takes
 from ..graph.plan import Plan
 from .target import Target
 from .whole import make_memory
 from .workload import work
+
+# Of a stream of beats at 75 a minute: samples from one to the next, and what the detector and a beat's view take beside
+# preparing them, in samples prepared: `python tools/beat_cost.py` on a Cortex-M4, whose ratio stands for the others'.
+BEAT_SAMPLES = 200
+_DETECTOR, _VIEW = 0.3, 90
 
 TABLE = Path(__file__).with_name("costs.toml")
 
@@ -41,19 +47,22 @@ class Work:
     hop: Estimate  # for each further verdict of a stream
 
 
-def work_estimate(plan: Plan, target: Target, counted: str) -> Work:
-    """What one verdict takes.
+def work_estimate(plan: Plan, target: Target, counted: str, *, takes: Takes = "windows") -> Work:
+    """What one verdict takes: on a window, or on a beat, which is always one of a stream.
 
     Args:
         plan: of the model, for its hop.
         target: what its engine is written for.
         counted: the core of costs.toml whose costs stand for the target's.
+        takes: what the model takes.
     """
     window, leads = plan.graph.input.shape
     prepare = costs()[counted]["prepare"]
 
     def estimate(*, hop: bool) -> Estimate:
         samples = leads * prepare["hop"] * plan.hop if hop else leads * prepare["window"] * window
+        if takes == "beats":
+            samples = prepare["hop"] * ((1 + _DETECTOR) * BEAT_SAMPLES + _VIEW)
         total = samples + engine_instructions(plan, target, counted, hop=hop)
         return Estimate(total, error_of(counted, target.opt) * max(total, costs()["floor"]))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecg_edge.codegen.costs import Estimate, costs, error_of, work_estimate
+from ecg_edge.codegen.costs import BEAT_SAMPLES, Estimate, costs, error_of, work_estimate
 from ecg_edge.codegen.image import Model
 from ecg_edge.codegen.target import Target
 from ecg_edge.codegen.verdict import Share, Verdict, worst
@@ -24,7 +24,7 @@ class Timing:
     """One model on one board, with the native engine; preparing the samples included."""
 
     model: str
-    window_instructions: int  # of an isolated window, emulated; of AVR cycles
+    window_instructions: int  # of an isolated window, or of a beat, emulated; of AVR cycles
     hop_instructions: int  # of each further verdict of a stream
     instructions_error: float  # of both, a fraction either way
     cycles: Range  # an instruction, flash_wait included
@@ -73,10 +73,10 @@ def _timing(model: Model, board: Board, core: Core, target: Target) -> Timing:
     assert model.plan is not None, model.name
     low, high = core.cycles(target.opt)
     cycles = (low * board.flash_wait[0], high * board.flash_wait[1])
-    work = work_estimate(model.plan, target, core.counted)
-    hop_ms = _milliseconds(work.hop, cycles, board.clock_hz)
     manifest = model.bundle.manifest
-    length_ms = 1000 * manifest.hop / manifest.fs_hz
+    work = work_estimate(model.plan, target, core.counted, takes=manifest.takes)
+    hop_ms = _milliseconds(work.hop, cycles, board.clock_hz)
+    length_ms = 1000 * (BEAT_SAMPLES if manifest.takes == "beats" else manifest.hop) / manifest.fs_hz
     return Timing(
         model.name,
         round(work.window.instructions),

@@ -42,7 +42,7 @@ class Beat(NamedTuple):
     @classmethod
     def of(cls, frame: Frame) -> Beat:
         fields = struct.unpack("<4B2I2H2I", frame.payload[:24])
-        return cls(*fields, scores=np.frombuffer(frame.payload[24:], np.int8).tolist())
+        return cls._make((*fields, np.frombuffer(frame.payload[24:], np.int8).tolist()))
 
 
 def beats_of(frames: list[Frame]) -> list[Beat]:
