@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ecg_edge.report.render import DISCLAIMER, percent, text_table
 
 Figure = tuple[str, ...]  # the keys that lead to it
+NAMED = 2  # records: more are counted
 
 COLUMNS: dict[str, Figure] = {
     "QRS Se": ("qrs", "se"),
@@ -33,9 +34,8 @@ def figure_of(figures: Mapping[str, Any], keys: Figure) -> float | None:
 def noise_text(report: Mapping[str, Any]) -> str:
     """What `ecg-edge noise` prints: figures by kind and SNR, of everything and of the noisy stretches alone."""
     model = report["model"]
-    leads = ", ".join(f"{name} ({lead})" for name, lead in report["leads"].items())
     parts = [
-        f"{model['name']} {model['version']}, int8, on {leads}\n{report['protocol']}",
+        f"{model['name']} {model['version']}, int8, on {records_text(report['leads'])}\n{report['protocol']}",
         _trained(report),
         _table("after the first 5 minutes", report, noisy=False),
         _table("only where there is noise", report, noisy=True),
@@ -53,12 +53,21 @@ def lines_of(report: Mapping[str, Any], keys: Figure) -> Iterator[tuple[str, lis
         yield f"{kind}: {name}", sorted((snr, value) for snr, value in found if value is not None)
 
 
+def records_text(leads: Mapping[str, str]) -> str:
+    """What was tested, by lead: "118 and 119, lead MLII"."""
+    by_lead = {lead: [name for name, own in leads.items() if own == lead] for lead in leads.values()}
+    return "; ".join(f"{_named(names)}, lead {lead}" for lead, names in by_lead.items())
+
+
+def _named(names: Sequence[str]) -> str:
+    return " and ".join(names) if len(names) <= NAMED else f"{len(names)} records"
+
+
 def _trained(report: Mapping[str, Any]) -> str:
-    names = report["training_records"]
-    return (
-        f"TRAINING SET: the model learnt from {', '.join(names)}; read how figures fall, not where they begin"
-        * bool(names)
-    )
+    if not report["training_records"]:
+        return ""
+    names = _named(report["training_records"])
+    return f"TRAINING SET: the model learnt from {names} of these; read how figures fall, not where they begin"
 
 
 def _table(title: str, report: Mapping[str, Any], *, noisy: bool) -> str:

@@ -18,7 +18,7 @@ from ecg_edge.report.ec57_text import FIGURES, TITLES
 from ecg_edge.report.html import Strip
 from ecg_edge.report.loopback import Series, rate_series, trip_series
 from ecg_edge.report.noise import COLUMNS as NOISE_COLUMNS
-from ecg_edge.report.noise import figure_of, lines_of
+from ecg_edge.report.noise import figure_of, lines_of, records_text
 from ecg_edge.report.render import percent
 
 FORMATS = ("png", "svg", "pdf")
@@ -200,7 +200,7 @@ def save_noise(report: Mapping[str, Any], path: Path) -> None:
         axes.grid(alpha=0.3)
     figure.axes[0].legend(fontsize=7)
     m = report["model"]
-    figure.suptitle(f"{m['name']} {m['version']} under noise, records {', '.join(report['records'])}", fontsize=9)
+    figure.suptitle(f"{m['name']} {m['version']} under noise: {records_text(report['leads'])}", fontsize=9)
     _save(figure, path)
 
 

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -21,6 +21,7 @@ from urllib.parse import quote
 from ecg_edge.errors import SignalError
 from ecg_edge.files import replacing_file, write_bytes
 from ecg_edge.signal.physionet import SETS
+from ecg_edge.signal.recordset import segments_of
 
 PHYSIONET = "https://physionet.org/files/"
 SUMS = "SHA256SUMS.txt"
@@ -77,6 +78,9 @@ def download(
     if sums is not None:
         chosen = _chosen(list(sums), records, what=f"{name} {version}")
         fetched = _fetch_all(place, folder, {path: sums[path] for path in chosen}, progress)
+        parts = _segments(folder, chosen, sums) if records else []
+        fetched += _fetch_all(place, folder, {path: sums[path] for path in parts}, progress)
+        chosen += parts
     else:
         chosen, fetched = _without_sums(place, folder, records, progress)
     there = [folder / path for path in chosen if (folder / path).is_file()]
@@ -154,6 +158,17 @@ def _chosen(paths: Sequence[str], patterns: Sequence[str], *, what: str) -> list
     wanted = set(_matching(names, patterns, what=what))
     about = {path for path in paths if "/" not in path and PurePosixPath(path).stem not in names}
     return [path for path in paths if path in about or str(PurePosixPath(path).with_suffix("")) in wanted]
+
+
+def _segments(folder: Path, chosen: Sequence[str], paths: Iterable[str]) -> list[str]:
+    """The files of segments that chosen records turn out to have, now that their headers are there."""
+    wanted = {
+        PurePosixPath(path).with_name(segment)
+        for path in chosen
+        if path.endswith(".hea")
+        for segment in segments_of(folder / path)
+    }
+    return [path for path in paths if PurePosixPath(path).with_suffix("") in wanted and path not in chosen]
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str], *, what: str) -> list[str]:

@@ -24,6 +24,7 @@ class PhysioNet:
 
     def add_sums(self, place: str) -> None:
         """SHA256SUMS.txt of NAME/VERSION, as PhysioNet makes it when it publishes a set."""
+        self.files.pop(f"{place}/SHA256SUMS.txt", None)
         own = {path.removeprefix(f"{place}/"): data for path, data in self.files.items() if path.startswith(place)}
         lines = [f"{hashlib.sha256(data).hexdigest()} {path}\n" for path, data in own.items()]
         self.files[f"{place}/SHA256SUMS.txt"] = "".join(lines).encode()

@@ -151,6 +151,16 @@ def test_records_are_chosen_by_name_with_what_is_about_the_set(
     assert {path.stem for path in find_records(made.folder)} == names
 
 
+def test_a_record_comes_with_its_segments(site: PhysioNet, tmp_path: Path) -> None:
+    site.files[f"{PLACE}/long.hea"] = b"long/2 1 360 1440\n100 720\n101 720\n"
+    site.files[f"{PLACE}/other.hea"] = b"other 0 360\n"
+    site.add_sums(PLACE)
+    made = download("mitdb", tmp_path, records=["long"], source=site.url)
+    assert {"long.hea", "100.dat", "101.hea"} <= set(lying(made.folder))
+    assert "other.hea" not in lying(made.folder)
+    assert read_record(made.folder / "long").samples_uv.size == 1440
+
+
 def test_a_record_that_the_set_has_not_is_refused(site: PhysioNet, tmp_path: Path) -> None:
     with pytest.raises(SignalError, match=r"mitdb 1\.0\.0 has no record 300; it has 2: 100, 101"):
         download("mitdb", tmp_path, records=["300"], source=site.url)
