@@ -216,7 +216,7 @@ def _report(
     skipped: list[Json],
 ) -> Json:
     m = bundle.manifest
-    trained = [row["name"] for row in rows if row["trained_on"]]
+    warnings = _warnings(m, rows)
     citation = next((text for set_name, text in CITATIONS.items() if set_name in folder.resolve().parts), "")
     return {
         "title": f"{m.name} by ANSI/AAMI EC57",
@@ -228,26 +228,35 @@ def _report(
         **ec57.summary(counted),
         "records": rows,
         "skipped": skipped,
-        "training_records": trained,
-        "warnings": _warnings(m, trained, len(rows)),
-        "notes": [*_warnings(m, trained, len(rows)), ESCAPES],
+        "training_records": [row["name"] for row in rows if row["trained_on"]],
+        "warnings": warnings,
+        "notes": [*warnings, ESCAPES],
         "provenance": {"ecg-edge": ecg_edge.__version__},
     }
 
 
-def _warnings(m: Manifest, trained: list[str], judged: int) -> list[str]:
-    if not trained:
-        return []
-    lines = [f"training set: the model has learnt from {len(trained)} of these {_recordings(judged)}"]
+def _warnings(m: Manifest, rows: list[Json]) -> list[str]:
+    """What must be known of the figures, where the model has learnt from these hearts."""
+    learnt = [row["name"] for row in rows if row["trained_on"]]
+    patients = {_SAME_PATIENT.get(name, name) for name in trained_on(m)}
+    lines = [
+        f"{row['name']} is of a patient whose other recording the model has learnt from"
+        for row in rows
+        if row["patient"] in patients and not row["trained_on"]
+    ]
+    if not learnt:
+        return lines
+    lines.insert(0, f"training set: the model has learnt from {len(learnt)} of these {_recordings(len(rows))}")
     found = m.metrics.get("cross_validation")
-    if isinstance(found, dict) and found.keys() >= {"veb", "sveb", "macro_f1"}:
-        veb, sveb = (found[kind]["gross"] for kind in ("veb", "sveb"))
-        lines.append(
-            f"trained alike and judged on patients not learnt from: VEB Se {percent(veb['se'])}, "
-            f"+P {percent(veb['ppv'])}; SVEB Se {percent(sveb['se'])}, +P {percent(sveb['ppv'])}; "
-            f"macro F1 {percent(found['macro_f1'])}"
-        )
-    return lines
+    if not (isinstance(found, dict) and found.keys() >= {"veb", "sveb", "macro_f1"}):
+        return [*lines, "figures on patients that it has not learnt from, if there are any, are in its card.md"]
+    veb, sveb = (found[kind]["gross"] for kind in ("veb", "sveb"))
+    return [
+        *lines,
+        f"trained alike and judged on patients not learnt from: VEB Se {percent(veb['se'])}, "
+        f"+P {percent(veb['ppv'])}; SVEB Se {percent(sveb['se'])}, +P {percent(sveb['ppv'])}; "
+        f"macro F1 {percent(found['macro_f1'])}",
+    ]
 
 
 def _recordings(count: int) -> str:

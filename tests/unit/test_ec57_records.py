@@ -236,6 +236,16 @@ def test_figures_on_what_the_model_has_learnt_from_say_so(tmp_path: Path) -> Non
     assert "101 *" in text
     assert "999 *" not in text
     assert judge(tmp_path, bundle=beat_bundle(training={}))["warnings"] == []
+    (learnt, card) = judge(tmp_path, bundle=beat_bundle(training={"records": ["999"]}, metrics={}))["warnings"]
+    assert "learnt from 1 of these 2" in learnt
+    assert "card.md" in card
+
+
+def test_another_recording_of_a_patient_learnt_from_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "202")
+    report = judge(tmp_path, bundle=beat_bundle(training={"records": ["201", "101"]}))
+    assert report["warnings"] == ["202 is of a patient whose other recording the model has learnt from"]
+    assert report["training_records"] == []
 
 
 def test_a_model_that_takes_no_beats_or_knows_other_classes_is_refused(tmp_path: Path) -> None:
