@@ -8,8 +8,9 @@ from __future__ import annotations
 from ecg_edge.device.frame import MAX_ENCODED, Frame, encode_frame
 
 STREAM, WINDOW, SPARSE = 9, 0, 10  # START: the second model's stream, the first's window, the third's stream
+BEATS, BEATS_SKIPPING, BEATS_WHOLE, OWN_OF_BEATS, NO_MODEL = 11, 131, 3, 19, 240  # START of the model of beats; of none
 OWN, OWN_OF_ONE_LEAD, OWN_SKIPPING, NO_MODE = 17, 16, 161, 248  # START: the board's own samples, and what is refused
-LAST_RESULT = 0x70  # an index: the newest RESULT's
+LAST_RESULT, LAST_BEAT = 0x70, 0x78  # an index: the newest RESULT's, or number: the newest BEAT's, the one before...
 TWICE, OTHER_LENGTH, OTHER_VERSION, OTHER_BOOT, BY_BYTES = 0xFB, 0xFE, 0xFD, 0xFC, 0x48  # what is odd about a frame
 GARBAGE, LIVE, CLOCK, CLOCK_STEP, RESET = 210, 220, 240, 243, 251  # what a step is; below 200: a frame
 ENGINE_FAILS, ENGINE_LIVES, ENGINE_IS_SHORT = 247, 246, 249
@@ -87,12 +88,45 @@ def asked_of_a_board() -> dict[str, list[bytes]]:
     }
 
 
+def asked_of_beats() -> dict[str, list[bytes]]:
+    """Name -> steps: streams of beats, their numbers, their ends."""
+    polls = [poll(LAST_BEAT + back) for back in range(4)] + [poll(LAST_RESULT + 1), poll(0xFF, 0xFF, 0xFF), poll(5)]
+    quiet = [samples(126, 1, 3) for _ in range(3)]
+    far = [start(BEATS, 0xFF, 0xF0, 0xFF), *noises(126, 9), end(), poll(LAST_BEAT)]
+    marked = [step for flag in (1, 2, 4) for step in (*noises(126, 3, flag), *noises(126, 3))]
+    once = [start(BEATS), *noises(126, 10), *polls, end(), end(), *polls, STATS]
+    refused = [start(BEATS_SKIPPING, 0, 5), start(BEATS_WHOLE), start(OWN_OF_BEATS), noise(9), end()]
+    turns = [start(STREAM, 4), noise(126), *polls, start(BEATS), *noises(126, 6), *polls, start(WINDOW), *polls]
+    fails = [bytes((ENGINE_FAILS,)), *noises(126, 4, 0), bytes((ENGINE_LIVES,)), start(BEATS), *noises(126, 7), end()]
+    return {
+        "beats": [*once, HELLO, *far, STATS],
+        "beats_states": [start(BEATS), *noises(126, 6), *marked, *quiet, *noises(126, 5), end(), STATS],
+        "beats_refused": [*once[:6], *refused, *turns, end(), start(BEATS), end(), SELFTEST, *polls, noise(5), STATS],
+        "beats_engine": [start(BEATS), *noises(126, 9), *fails, STATS],
+        "beats_clock": [bytes((CLOCK_STEP, 7)), start(BEATS), *noises(126, 8), end(), STATS],
+        "beats_live": [
+            *(
+                bytes((LIVE, 3)),
+                *(live_noise(k) for k in range(30)),
+                bytes((LIVE, 40)),
+                *(live_noise(k) for k in range(12)),
+            ),
+            *(start(OWN_OF_BEATS, 9), live_noise(1), poll(LAST_BEAT), start(BEATS, 70), noise(60), end(), STATS),
+        ],
+    }
+
+
+def live_noise(seed: int) -> bytes:
+    """23 samples of the board's own."""
+    return live(seed * seed + 5 * seed, 23)
+
+
 def asked_in_trouble() -> dict[str, list[bytes]]:
     """Name -> steps: boards that fail, hosts that err, noise."""
     fails, lives, short = (bytes((what,)) for what in (ENGINE_FAILS, ENGINE_LIVES, ENGINE_IS_SHORT))
     later = [bytes((CLOCK, 255, 23)), noise(120), bytes((CLOCK, 255, 20)), STATS, end(), STATS]
     engine = [start(STREAM), noise(100), fails, noise(20), noise(20), SELFTEST, start(STREAM), HELLO, lives, SELFTEST]
-    refused = [start(3), start(16), frame(2, 128, 0, 5), frame(1, odd=OTHER_LENGTH), b"\x09", STATS]
+    refused = [start(NO_MODEL), start(16), frame(2, 128, 0, 5), frame(1, odd=OTHER_LENGTH), b"\x09", STATS]
     unasked = [frame(kind) for kind in (0, 5, 6, 8, 9, 12, 13, 14)]
     too_soon = [frame(2, 0, 0, odd=OTHER_BOOT), frame(11, odd=OTHER_VERSION), end(), samples(10, 3, 4)]
     too_much = [start(WINDOW), noise(100), end(), poll(5), poll(0xFF, 0xFF, 0xFF), STATS]
@@ -136,7 +170,7 @@ def asked_in_trouble() -> dict[str, list[bytes]]:
         "live_engine": [bytes((LIVE, 1)), live(0, 23), fails, live(1, 23), STATS],
         "engine": [*engine, start(WINDOW), noise(48), short, end(), STATS],
         **{f"broken_{nonce}": broken_board(nonce) for nonce in (13, 14, 15)},
-        "misconfigured": [step for how in range(9) for step in (bytes((RESET, 255, how)), HELLO)],
+        "misconfigured": [step for how in range(11) for step in (bytes((RESET, 255, how)), HELLO)],
         "clock": [bytes((CLOCK_STEP, 9)), start(STREAM), noise(120), *later],
         "refused": [*refused, *unasked, *too_soon, *too_much],
         "lengths": [start(1), *odd_lengths, STATS],
@@ -164,5 +198,5 @@ def frames() -> dict[str, bytes]:
 
 def talks() -> dict[str, dict[str, bytes]]:
     """Target -> name -> input."""
-    core = asked_of_a_board() | asked_in_trouble()
+    core = asked_of_a_board() | asked_of_beats() | asked_in_trouble()
     return {"frame": frames(), "core": {name: b"".join(steps) for name, steps in core.items()}}

@@ -23,6 +23,8 @@ static struct {                         // with room around each that must stay 
     uint8_t guard2[16];
     ecg_prepare_lead_t leads[ECG_MAX_LEADS];
     uint8_t guard3[16];
+    ecg_beats_t beats;
+    uint8_t guard4[16];
 } memory __attribute__((aligned(16)));
 static uint8_t out[MOST_OUT];
 static size_t out_size;
@@ -127,6 +129,7 @@ static void check_answers(void)
     check_guard(memory.guard1);
     check_guard(memory.guard2);
     check_guard(memory.guard3);
+    check_guard(memory.guard4);
 }
 
 // ---- what is done to it --------------------------------------------------------------------------------------------
@@ -205,6 +208,9 @@ static uint32_t draw_index(void)
     if (how >= 0x70u && how < 0x78u) {
         return page_last_result - 4u * (how - 0x70u);
     }
+    if (how >= 0x78u && how < 0x7Cu) {
+        return page_last_result - (how - 0x78u);
+    }
     return page_expected + how - (how < 0x80u ? 0u : 0x100u);
 }
 
@@ -239,7 +245,7 @@ static size_t draw_payload(uint8_t type, uint8_t *p)
     switch (type) {
     case ECG_TYPE_START: {
         const uint8_t which = draw();
-        p[0] = which % (IMAGE_MODELS + 1u);
+        p[0] = which >= 240u && which < 248u ? IMAGE_MODELS : which % IMAGE_MODELS;
         p[1] = which >= 248u ? 3u : which / 8u % 3u;
         p[2] = p[3] = 0u;
         uint8_t *const skip = ecg_put_u32(p + 4, draw_index());         // one draw a line: C leaves the order within one open
@@ -291,7 +297,7 @@ static void sample_live(void)
     const ecg_status_t wanted = page_sample(uv, flags);
     require(ecg_edge_sample(&edge, uv, flags, &due) == wanted);
     require(due == (wanted == ECG_OK && page_result_due()));
-    require(!due || ecg_edge_result(&edge)->last_index == page_last_result);
+    require(!due || ecg_edge_result(&edge)->last_index == page_last_index);
     check_answers();
 }
 
@@ -299,8 +305,9 @@ static void live(void)
 {
     const uint8_t how = draw();
     if (how < 32u) {
-        const ecg_status_t wanted = page_live(how % (IMAGE_MODELS + 1u));
-        require(ecg_edge_live(&edge, how % (IMAGE_MODELS + 1u)) == wanted);
+        const uint8_t which = how == 31u ? IMAGE_MODELS : how % IMAGE_MODELS;
+        const ecg_status_t wanted = page_live(which);
+        require(ecg_edge_live(&edge, which) == wanted);
     } else if (how < 44u) {
         page_lost(how - 32u);
         ecg_edge_lost(&edge, how - 32u);
@@ -319,7 +326,8 @@ static void live(void)
 
 static void configure(void)
 {
-    const ecg_memory_t given = {memory.scratch, sizeof memory.scratch, memory.window, sizeof memory.window, memory.leads, ECG_MAX_LEADS, NULL};
+    const ecg_memory_t given = {memory.scratch, sizeof memory.scratch, memory.window, sizeof memory.window, memory.leads, ECG_MAX_LEADS,
+                                &memory.beats};
     memset(&config, 0, sizeof config);
     config.now_us = now_us;
     config.write = write_out;
@@ -336,12 +344,13 @@ static void configure(void)
 // A board that is built wrong: the core says so, and stays deaf and mute.
 static void misconfigure(void)
 {
-    const uint8_t how = draw() % 9u;
+    const uint8_t how = draw() % 11u;
     const ecg_edge_config_t good = config;
     ecg_image_model_t *const odd = &image_models[1];
-    static const ecg_status_t wanted[9] = {
+    static const ecg_status_t wanted[11] = {
         ECG_STATUS_BAD_ARGUMENT, ECG_STATUS_BAD_ARGUMENT, ECG_STATUS_BAD_ARGUMENT, ECG_STATUS_NO_MEMORY, ECG_STATUS_NO_MEMORY,
         ECG_STATUS_BAD_PREPARE, ECG_STATUS_BAD_PREPARE, ECG_STATUS_BAD_ARGUMENT, ECG_STATUS_BAD_MODEL,
+        ECG_STATUS_NO_MEMORY, ECG_STATUS_BAD_PREPARE,
     };
     config.model_count = how == 0u ? 0u : how == 1u ? ECG_EDGE_MAX_MODELS + 1u : config.model_count;
     config.write = how == 2u ? NULL : config.write;
@@ -351,6 +360,8 @@ static void misconfigure(void)
     odd->prepare.fir = how == 6u ? crooked : odd->prepare.fir;
     config.memory.scratch += how == 7u ? 1 : 0;
     odd->model = how == 8u ? NULL : odd->model;
+    config.memory.beats = how == 9u ? NULL : config.memory.beats;
+    image_models[IMAGE_BEATS].prepare.average_log2 = how == 10u ? 4u : image_models[IMAGE_BEATS].prepare.average_log2;
     require(ecg_edge_init(&edge, &config) == wanted[how]);
     ecg_edge_receive(&edge, input, input_left);
     ecg_edge_log(&edge, ECG_LOG_INFO, "nobody hears this");

@@ -1,12 +1,14 @@
 // What the fuzzed core is given: the models that the exporter wrote, behind descriptors of the harness's own, so that an
-// engine may fail, a known answer may be wrong, and windows may have room between them.
+// engine may fail, a known answer may be wrong, and windows may have room between them; and one that takes beats, with an
+// engine of the harness.
 #ifndef IMAGE_H
 #define IMAGE_H
 
 #include "ecg_models.h"
 #include "ecg_stream.h"
 
-#define IMAGE_MODELS 3u                 // one needs its whole window, one streams, and the first with room between windows
+#define IMAGE_MODELS 4u     // one needs its whole window, one streams, the first with room between windows, one takes beats
+#define IMAGE_BEATS 3u
 
 // What is wrong with a board from its boot on.
 enum { IMAGE_SOUND = 0, IMAGE_WRONG_ANSWER = 1, IMAGE_NO_MEMORY = 2, IMAGE_NO_ENGINE = 3, IMAGE_TROUBLES = 4 };

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "require.h"
 #include "straight.h"
 
 #define NO_FAILURE 255u
@@ -10,7 +11,7 @@
 page_answers_t page_answers;
 page_counts_t page_counts;
 uint8_t page_failed;
-uint32_t page_last_result;
+uint32_t page_last_result, page_last_index;
 uint32_t page_expected;
 uint8_t page_leads = 1u;
 
@@ -22,12 +23,18 @@ static int16_t waiting[24];             // own samples, up to page_expected
 static size_t waiting_count;
 static uint8_t waiting_flags;
 static uint32_t first;
-static page_frame_t kept[KEPT];         // RESULTs, the oldest first
+static uint16_t given;                  // since START
+static page_frame_t kept[KEPT];         // RESULTs and BEATs, the oldest first
 static size_t kept_count, given_by_end;
 
 static uint8_t trouble_of_board, models_failed;
 static ecg_status_t selftest_status;
 static ecg_result_t last;               // verdict
+
+static bool takes_beats(void)
+{
+    return model == IMAGE_BEATS;
+}
 
 // ---- answers -------------------------------------------------------------------------------------------------------
 
@@ -73,27 +80,41 @@ static void credit(void)
     put(p, page_expected);
     p[4] = (uint8_t)room;
     p[5] = (uint8_t)(room >> 8);
+    if (takes_beats()) {
+        p[6] = (uint8_t)given;
+        p[7] = (uint8_t)(given >> 8);
+    }
 }
 
 static void result(void)
 {
     const ecg_result_t *const r = &last;
-    uint8_t *const p = answer(ECG_TYPE_RESULT, (uint16_t)(16u + r->classes));
+    const bool beat = takes_beats();
+    const uint16_t header = beat ? 24u : 16u;
+    uint8_t *const p = answer(beat ? ECG_TYPE_BEAT : ECG_TYPE_RESULT, (uint16_t)(header + r->classes));
     p[0] = model;
     p[1] = r->classes;
     p[2] = r->verdict;
     p[3] = r->state;
-    put(p + 4, r->last_index);
-    put(p + 8, r->prepare_us);
-    put(p + 12, r->inference_us);
-    memcpy(p + 16, r->scores, r->classes);
+    if (beat) {
+        require(r->number == given);
+        put(p + 4, r->number);
+        p[12] = (uint8_t)r->rr;
+        p[13] = (uint8_t)(r->rr >> 8);
+    }
+    put(p + (beat ? 8 : 4), r->last_index);
+    put(p + header - 8, r->prepare_us);
+    put(p + header - 4, r->inference_us);
+    memcpy(p + header, r->scores, r->classes);
     if (kept_count == KEPT) {
         memmove(kept, kept + 1, (KEPT - 1u) * sizeof kept[0]);
         kept_count--;
     }
     kept[kept_count++] = page_answers.frames[page_answers.count - 1u];
-    page_last_result = r->last_index;
+    page_last_result = beat ? r->number : r->last_index;
+    page_last_index = r->last_index;
     page_counts.results++;
+    given++;
 }
 
 static void again(const page_frame_t *f)
@@ -108,7 +129,8 @@ static bool before(uint32_t a, uint32_t b)
     return (int32_t)(a - b) < 0;
 }
 
-static uint32_t last_index_of(const page_frame_t *f)
+// What POLL calls it.
+static uint32_t name_of(const page_frame_t *f)
 {
     return ecg_get_u32(f->payload + 4);
 }
@@ -117,15 +139,16 @@ static void begin(uint8_t m, bool window_mode, uint32_t from, uint32_t skip)
 {
     size_t left = 0u;
     for (size_t k = 0; k < kept_count; k++) {
-        if (before(last_index_of(&kept[k]), from)) {
+        if (kept[k].type == ECG_TYPE_RESULT && before(name_of(&kept[k]), from)) {
             kept[left++] = kept[k];
         }
     }
     kept_count = left;
     given_by_end = 0u;
+    given = 0u;
     model = m;
     isolated = window_mode;
-    page_leads = image_models[m].model->leads;
+    page_leads = takes_beats() ? 1u : image_models[m].model->leads;
     first = from;
     page_expected = from;
     gap_owed = false;
@@ -151,6 +174,8 @@ static void on_start(const ecg_frame_t *f, const uint8_t *p)
         error(ECG_ERROR_SELFTEST_FAILED, f, page_failed);
     } else if (p[0] >= IMAGE_MODELS) {
         error(ECG_ERROR_BAD_MODEL, f, IMAGE_MODELS);
+    } else if (p[0] == IMAGE_BEATS && (p[1] == 0u || ecg_get_u32(p + 8) != 0u)) {
+        error(ECG_ERROR_BAD_MODE, f, p[1]);
     } else if (p[1] > 2u || (p[1] != 1u && ecg_get_u32(p + 8) != 0u) || (p[1] == 2u && !was_live)) {
         error(ECG_ERROR_BAD_MODE, f, p[1]);
     } else {
@@ -229,7 +254,7 @@ static void on_end(const ecg_frame_t *f, const uint8_t *p)
         error(ECG_ERROR_INCOMPLETE, f, page_expected);
     } else {
         const uint32_t had = page_counts.results;
-        for (uint32_t held = straight_delay(model); held > 0u; held--) {
+        for (uint32_t held = straight_holds(model); held > 0u; held--) {
             bool due = false;
             const ecg_status_t status = straight_hold(&last, &due);
             if (!went(status, due, f)) {
@@ -247,7 +272,8 @@ static void on_poll(const ecg_frame_t *f, const uint8_t *p)
     const uint32_t wanted = ecg_get_u32(p);
     const page_frame_t *found = NULL;
     for (size_t k = 0; k < kept_count; k++) {
-        found = last_index_of(&kept[k]) == wanted ? &kept[k] : found;
+        const bool ours = (kept[k].type == ECG_TYPE_BEAT) == takes_beats();
+        found = ours && name_of(&kept[k]) == wanted ? &kept[k] : found;
     }
     if (wanted != UINT32_MAX && found != NULL) {
         again(found);
@@ -296,7 +322,8 @@ static void hello(uint8_t m)
 {
     const ecg_image_model_t *const image = &image_models[m];
     const ecg_model_t *const held = image->model;
-    const uint32_t delay = straight_delay(m), room = PAGE_CREDIT / held->leads;
+    const uint8_t leads = m == IMAGE_BEATS ? 1u : held->leads;
+    const uint32_t delay = straight_delay(m), room = PAGE_CREDIT / leads;
     const uint32_t shorts[6] = {room, held->fs_hz, held->window, held->hop, delay, delay + image->prepare.flat_samples};
     uint8_t *const p = answer(ECG_TYPE_HELLO, 152u);
     const uint8_t head[8] = {1u, m, IMAGE_MODELS, PAGE_ENGINE, ECG_EDGE_VERSION_MAJOR, ECG_EDGE_VERSION_MINOR, ECG_EDGE_VERSION_PATCH,
@@ -306,9 +333,10 @@ static void hello(uint8_t m)
         p[8u + 2u * i] = (uint8_t)shorts[i];
         p[9u + 2u * i] = (uint8_t)(shorts[i] >> 8);
     }
-    p[20] = held->leads;
+    p[20] = leads;
     p[21] = held->classes;
     p[22] = (uint8_t)(held->push != NULL);
+    p[23] = (uint8_t)(m == IMAGE_BEATS);
     memcpy(p + 24, &image->input_scale, 4u);            // this host is little-endian
     put(p + 28, (uint32_t)image->input_zero);
     memcpy(p + 32, &image->output_scale, 4u);
@@ -349,6 +377,8 @@ void page_boot(uint16_t boot, uint8_t trouble)
     state = NOTHING_RUNS;
     was_live = false;
     kept_count = 0u;
+    given = 0u;
+    model = 0u;
     page_last_result = 0u;
     page_expected = 0u;
     page_answers.count = 0u;
@@ -413,7 +443,8 @@ bool page_result_due(void)
 {
     bool due = false;
     for (size_t i = 0; i < page_answers.count; i++) {
-        due = due || page_answers.frames[i].type == ECG_TYPE_RESULT;
+        const uint8_t type = page_answers.frames[i].type;
+        due = due || type == ECG_TYPE_RESULT || type == ECG_TYPE_BEAT;
     }
     return due;
 }

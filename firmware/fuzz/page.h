@@ -38,13 +38,14 @@ extern uint8_t page_failed;             // vectors of the self-test that failed
 extern page_counts_t page_counts;
 extern uint32_t page_expected;          // index of the next sample
 extern uint8_t page_leads;              // of the model that ran last
-extern uint32_t page_last_result;       // its last_index; the newest that is kept, or 0
+extern uint32_t page_last_result;       // what POLL calls the newest that was given: its last_index, or its number; or 0
+extern uint32_t page_last_index;        // of it, or of its R peak
 
 void page_boot(uint16_t boot, uint8_t trouble);
 void page_frame(const ecg_frame_t *frame, const uint8_t *payload);
 ecg_status_t page_live(uint8_t model);
 bool page_samples_itself(void);       // now: LIVE or forwarding
-bool page_result_due(void);             // a RESULT is among the answers
+bool page_result_due(void);             // a RESULT or BEAT is among the answers
 ecg_status_t page_sample(const int16_t *sample_uv, uint8_t flags);
 void page_lost(uint32_t n);
 void page_log(uint8_t level, const char *text);

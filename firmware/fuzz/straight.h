@@ -1,5 +1,6 @@
 // What a stream gives, from the definition: all samples since its start are kept, and each verdict is computed from them anew.
-// ecg_stream.c and ecg_prepare.c keep sums and rings instead; nothing of theirs is used here.
+// ecg_stream.c and ecg_prepare.c keep sums and rings instead; nothing of theirs is used here. Of beats only what lies around
+// detector and views is computed anew: those are held to their own second reading, in Python.
 #ifndef STRAIGHT_H
 #define STRAIGHT_H
 
@@ -19,6 +20,7 @@ ecg_status_t straight_push(const int16_t *sample_uv, uint8_t flags, ecg_result_t
 ecg_status_t straight_hold(ecg_result_t *result, bool *due);
 
 uint32_t straight_delay(uint8_t model);
+uint32_t straight_holds(uint8_t model); // that end a stream
 uint32_t straight_room(void);           // samples that may still come
 
 #endif

@@ -73,8 +73,8 @@ def test_the_corpus_finds_nothing(bench: Bench, tmp_path: Path, target: str) -> 
 
 def test_the_corpus_is_small() -> None:
     files = [path for target in TARGETS for path in corpus(target)]
-    assert len(files) <= 110
-    assert sum(path.stat().st_size for path in files) <= 50_000
+    assert len(files) <= 125
+    assert sum(path.stat().st_size for path in files) <= 56_000
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -113,6 +113,16 @@ BROKEN = [
     ("ecg_stream.c", "s->until = *due ? s->model->hop : s->until - 1u;", "s->until = *due ? 12u : s->until - 1u;"),
     ("ecg_stream.c", "r->scores[c] > r->scores[best]", "r->scores[c] >= r->scores[best]"),
     ("ecg_stream.c", "if (s->until > m->window) {", "if (s->until > m->window + 1u) {"),
+    ("ecg_edge.c", "!ecg_answer_takes_beats(e, kept->model) && ", ""),
+    ("ecg_edge.c", "ecg_answer_takes_beats(e, kept->model) == beats && ", ""),
+    ("ecg_edge.c", "((!stream && !own) || skip != 0u)", "(!stream && !own)"),
+    ("ecg_edge.c", "    e->given = 0u;\n", ""),
+    ("ecg_answer.c", "ecg_answer_takes_beats(e, e->model) ? e->given : 0u", "e->given"),
+    ("ecg_stream.c", "ecg_prepare_state(&s->prepare, span)", "ecg_prepare_state(&s->prepare, 1u)"),
+    ("ecg_stream.c", "s->held > held_samples(s)", "s->held >= held_samples(s)"),
+    ("ecg_stream.c", "s->first_index + beat->at", "beat->at"),
+    ("ecg_stream.c", "    s->result.rr = beat->rr;\n", ""),
+    ("ecg_stream.c", "s->memory->leads->last_uv", "0"),
     ("ecg_prepare.c", "- 1u + 2u * (uint32_t)ecg_prepare_delay", "- 1u + 1u * (uint32_t)ecg_prepare_delay"),
     ("ecg_prepare.c", "lead->mean[i] = first_uv;", "lead->mean[i] = 0;"),
     ("ecg_prepare.c", "s->warm = ecg_prepare_delay(params);", "s->warm = (uint16_t)(ecg_prepare_delay(params) - 1u);"),
