@@ -84,6 +84,8 @@ def run(
     times = None if speed == MAX else _factor(speed)
     if seconds is not None and not seconds <= MOST_S:  # NaN too
         raise EcgEdgeError(f"--seconds is {seconds:g}; at most {MOST_S:g}, and without it there is no end")
+    if not rotate * 3600 <= MOST_S:
+        raise EcgEdgeError(f"--rotate is {rotate:g}; hours from 0.01 to {MOST_S / 3600:.0f}")
     if stdin and sys.stdin is None:
         raise EcgEdgeError("--stdin: standard input is closed")
 

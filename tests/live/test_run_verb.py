@@ -148,6 +148,7 @@ def test_samples_come_no_sooner_than_they_were_taken(bundle: Bundle) -> None:
         (("--stdin",), "1_000\n", "line 1 is '1_000', not whole microvolts"),
         (("--stdin",), "7\n" + "\0" * 5000, "line 2 is '" + "\\x00" * 40 + "'..., not whole microvolts"),
         (("--synthetic", "--seconds", "nan"), None, "--seconds is nan; at most 1e+09"),
+        (("--synthetic", "--rotate", "nan"), None, "--rotate is nan; hours from 0.01 to 277778"),
         (("--synthetic", "--seconds", "inf"), None, "--seconds is inf; at most 1e+09"),
         (("--synthetic", "--speed", "0"), None, "--speed is 0; a positive number, or max"),
         (("--record", "nosuch"), None, "nosuch"),
