@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from core_bench import HARNESS, Core, credit, declared, error, kinds, results
+from m4 import edit
 from numpy.typing import NDArray
 
 from ecg_edge.bench.beats import Beats, classify_beats
@@ -22,6 +24,7 @@ from ecg_edge.signal.prepare import Prepare, sample_states
 WINDOWS, BEATS = 0, 1  # models of the image
 KEPT = 4
 GAP = 1  # flag of SAMPLES
+BAD_MODEL = -4  # ECG_STATUS_
 
 
 class Beat(NamedTuple):
@@ -63,12 +66,17 @@ def library(build_library: Callable[..., ctypes.CDLL], tmp_path_factory: pytest.
     return declared(build_library(HARNESS, *sorted(sources.glob("*.c")), include=sources))
 
 
-@pytest.fixture
-def board(library: ctypes.CDLL) -> Core:
+def booted(library: ctypes.CDLL) -> Core:
     library.harness_clock(0, 0)
     library.harness_config()
     board = Core(library)
     board.start_up()
+    return board
+
+
+@pytest.fixture
+def board(library: ctypes.CDLL) -> Core:
+    board = booted(library)
     assert board.status == 0
     return board
 
@@ -263,3 +271,35 @@ def test_times_of_a_beat_are_those_since_the_beat_before(board: Core) -> None:
     assert [beat.prepare_us for beat in found] == np.diff([-1, *fell_due]).tolist()
     assert [beat.inference_us for beat in found] == [1] * len(found)
     assert credit(board.end(len(signal))).next_index == len(signal)
+
+
+def exported_aami(folder: Path) -> Path:
+    export(Bundle.load("aami"), folder / "firmware")
+    return folder / "firmware" / "EcgEdge" / "src"
+
+
+def test_an_engine_that_takes_whole_views_gives_the_same(
+    build_library: Callable[..., ctypes.CDLL], tmp_path: Path
+) -> None:
+    """As that of TensorFlow Lite Micro does."""
+    sources = exported_aami(tmp_path)
+    edit(
+        sources / "ecg_model_aami_native.c",
+        ".push = push,",
+        ".push = sizeof(push(NULL, NULL, NULL)) == 0u ? push : NULL,",
+    )
+    edit(sources / "ecg_model_aami.h", "ECG_MODEL_AAMI_WINDOW_BYTES 1u", "ECG_MODEL_AAMI_WINDOW_BYTES 980u")
+    library = declared(build_library(HARNESS, *sorted(sources.glob("*.c")), include=sources))
+    board, signal = booted(library), ecg(12)
+    assert board.status == 0
+    frames = board.start(0, Mode.STREAM) + board.send_all(signal) + board.end(len(signal))
+    assert [beat.scores for beat in beats_of(frames)] == golden(signal).scores.tolist()
+
+
+def test_a_core_built_without_beats_refuses_a_model_of_them(
+    build_library: Callable[..., ctypes.CDLL], tmp_path: Path
+) -> None:
+    sources = exported_aami(tmp_path)
+    options = ("-DECG_WITH_BEATS=0",)
+    library = declared(build_library(HARNESS, *sorted(sources.glob("*.c")), include=sources, options=options))
+    assert booted(library).status == BAD_MODEL
