@@ -66,6 +66,8 @@ def evaluate(
     """
     if synthetic and npz is not None:
         raise EcgEdgeError("evaluate: --synthetic and --npz are two sources; give one")
+    if not -20 <= snr_db[0] <= snr_db[1] <= 60:
+        raise EcgEdgeError(f"evaluate: SNR from {snr_db[0]:g} to {snr_db[1]:g} dB; from -20 to 60, the lower first")
     if protocol is None and (recordings is not None or lead is not None):
         raise EcgEdgeError("evaluate: a folder of recordings and --lead belong to --protocol ec57")
     if protocol is not None and recordings is None:

@@ -88,7 +88,7 @@ def synth(
 def _check(
     out: Path, form: Format, snr_db: tuple[float, float], severity_mv: tuple[float, float], *, force: bool
 ) -> None:
-    if snr_db[0] > snr_db[1] or snr_db[0] < -20 or snr_db[1] > 60:
+    if not -20 <= snr_db[0] <= snr_db[1] <= 60:
         raise EcgEdgeError(f"synth: SNR from {snr_db[0]:g} to {snr_db[1]:g} dB; from -20 to 60, the lower first")
     if not 0.1 <= severity_mv[0] <= severity_mv[1] <= 1.0:
         raise EcgEdgeError(

@@ -175,3 +175,12 @@ def test_a_public_name_loads_when_it_is_asked_for() -> None:
         assert getattr(ecg_edge, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = ecg_edge.nothing
+
+
+@pytest.mark.parametrize("words", [("synth", "--out", "x.npz"), ("evaluate",)])
+@pytest.mark.parametrize("snr_db", [("nan", "nan"), ("9", "3"), ("-90", "0"), ("0", "inf")])
+def test_an_snr_that_is_none_is_refused_in_one_line(words: tuple[str, ...], snr_db: tuple[str, str]) -> None:
+    result = CliRunner().invoke(make_app(), [*words, "--per-class", "1", "--snr-db", *snr_db])
+    assert result.exit_code == 2
+    assert f"{words[0]}: SNR from {snr_db[0]} to {snr_db[1]} dB; from -20 to 60, the lower first" in result.stderr
+    assert not Path("x.npz").exists()
