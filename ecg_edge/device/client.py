@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ecg_edge.device.beats import BeatAnswer, BeatExchange, BeatScript
 from ecg_edge.device.exchange import Answer, Exchange
 from ecg_edge.device.frame import FrameType
 from ecg_edge.device.link import Link
@@ -119,7 +120,7 @@ class Device:
         Raises:
             DeviceError: another shape than the model's, a refusal, or a line that fails.
         """
-        hello = self.model
+        hello = self._model_of(beats=False)
         windows = self._windows(np.asarray(windows_uv), hello)
         first = self._index
         self._index += len(windows) * (hello.window + 1)
@@ -148,7 +149,7 @@ class Device:
         Raises:
             DeviceError: another shape than the model's, a refusal, or a line that fails.
         """
-        hello = self.model
+        hello = self._model_of(beats=False)
         if isinstance(samples_uv, np.ndarray):
             samples_uv = [samples_uv if flags is None else (samples_uv, flags)]
         elif flags is not None:
@@ -169,6 +170,26 @@ class Device:
         for answer, (result, host_us) in enumerate(self._run(StreamScript(counted(), hello, first), hello)):
             yield _answer(result, hello.window - 1 + answer * hello.hop, host_us)
 
+    def beats(self, samples_uv: NDArray[Any], flags: NDArray[Any] | None = None) -> Iterator[BeatAnswer]:
+        """Send a recording to a model of beats; give the beats as they come.
+
+        Args:
+            samples_uv: (n,) integers in uV.
+            flags: (n,) SampleFlag of each sample.
+
+        Yields:
+            every beat the device finds, once and in order. After a reset the device is told all from the start again.
+
+        Raises:
+            DeviceError: a model of windows, a refusal, or a line that fails.
+        """
+        hello = self._model_of(beats=True)
+        samples, marks = self._chunk(samples_uv if flags is None else (samples_uv, flags), hello)
+        script = BeatScript(samples, marks, hello, self._index)
+        self._index += len(samples) + 1
+        exchange = BeatExchange(self._session, script, hello, lambda: self._greet_again(hello))
+        return (exchange.answer_of(beat) for beat, _ in exchange.answers())
+
     def selftest(self) -> SelfTest:
         """Let the board run its known answers again. Raises DeviceError when it does not answer."""
         self._greeted()
@@ -183,11 +204,17 @@ class Device:
         return self._hellos or self.hello()
 
     def _run(self, script: Script, hello: Hello) -> Iterator[tuple[Result, int]]:
-        def greet_again() -> Hello:
-            self.hello()
-            return self._find(hello.sha256)
+        return Exchange(self._session, script, hello, lambda: self._greet_again(hello)).answers()
 
-        return Exchange(self._session, script, hello, greet_again).answers()
+    def _greet_again(self, hello: Hello) -> Hello:
+        self.hello()
+        return self._find(hello.sha256)
+
+    def _model_of(self, *, beats: bool) -> Hello:
+        hello = self.model
+        if hello.takes_beats != beats:
+            raise DeviceError(f"{self.name}: {hello.name} takes {'beats' if hello.takes_beats else 'windows'}")
+        return hello
 
     def _find(self, sha256: str) -> Hello:
         """The board's model with this hash, or a refusal that names both."""

@@ -25,12 +25,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecg_edge.device.frame import Frame, FrameType
-from ecg_edge.device.messages import NO_INDEX, Credit, ErrorCode, ErrorReport, Hello, Index, Result
+from ecg_edge.device.messages import NO_INDEX, Beat, Credit, ErrorCode, ErrorReport, Hello, Index, Result
 from ecg_edge.device.script import (
     KEPT_RESULTS,
     SAMPLES_PER_OVERHEAD,
@@ -46,6 +47,8 @@ from ecg_edge.device.session import Session, describe_error
 from ecg_edge.errors import DeviceError, DeviceTimeout, LinkReplugged
 
 _BYTES_OF_START, _BYTES_OF_END = 27, 19  # on the wire
+
+Reply = TypeVar("Reply", Result, Beat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ class _Sent:
     course: int  # the course it was sent on; an error on an earlier course is old news
 
 
-class Exchange:
-    """Runs a script to its end."""
+class Conversation(Generic[Reply]):
+    """Runs a script to its end, by what answers have in common."""
 
     def __init__(self, session: Session, script: Script, hello: Hello, greet: Callable[[], Hello]) -> None:
         """Args: greet greets a device that was reset, and gives the model's HELLO again or raises."""
@@ -84,7 +87,7 @@ class Exchange:
         self._done = 0  # answers that the device must have given, by its CREDITs
         self._submitted = 0  # answers that are complete by what was sent on this course
         self._claimed = 0  # answers that were complete by what was ever sent
-        self._early: dict[int, tuple[Result, int]] = {}
+        self._early: dict[int, tuple[Reply, int]] = {}
         self._sent_at_s: dict[int, float] = {}
         self._polls: set[int] = set()  # sequence numbers of the POLLs for the next answer, on this course
         self._polling = False  # waiting for the answer to one
@@ -93,8 +96,8 @@ class Exchange:
         self._furthest = -1  # the furthest sample that the device said it stands at
         self._silent_s = 0.0  # spent waiting since something was heard; the caller's and the source's time do not count
 
-    def answers(self) -> Iterator[tuple[Result, int]]:
-        """Every RESULT of the script, once and in order, with the host's latency in us.
+    def answers(self) -> Iterator[tuple[Reply, int]]:
+        """Every answer to the script, once and in order, with the host's latency in us.
 
         Raises:
             DeviceTimeout: the device went silent, or the line is too bad to get on.
@@ -175,15 +178,18 @@ class Exchange:
         self._claimed = max(self._claimed, step.answers)
 
     def _poll(self) -> None:
-        due = self._script.due(self._next)
-        assert due is not None
-        if wire_index(due) == NO_INDEX:  # cannot be asked for
+        wanted = self._name_of(self._next)
+        if wanted == NO_INDEX:  # cannot be asked for
             self._restart()
             return
         self._count_attempt()
-        payload = Index(wire_index(due)).pack()
+        payload = Index(wanted).pack()
         self._polls.add(self._session.queue(FrameType.POLL, payload))
         self._polling = True
+
+    def _name_of(self, answer: int) -> int:
+        """What POLL calls an answer."""
+        raise NotImplementedError
 
     def _forget_polls(self) -> None:
         self._polls.clear()
@@ -228,8 +234,8 @@ class Exchange:
         if frame.boot != self._session.boot:
             self._session.counters.resets += 1
             self._on_reset()
-        elif frame.type == FrameType.RESULT:
-            self._on_result(Result.unpack(frame.payload))
+        elif frame.type in (FrameType.RESULT, FrameType.BEAT):
+            self._on_answer(frame)
         elif frame.type == FrameType.CREDIT:
             self._on_credit(Credit.unpack(frame.payload))
         elif frame.type == FrameType.ERROR:
@@ -242,18 +248,19 @@ class Exchange:
         self._sent.clear()
         self._restart()
 
-    def _on_result(self, result: Result) -> None:
-        answer = self._script.answer_at(self._near(result.last_index))
-        if answer is None or answer < self._next or answer in self._early or answer >= self._claimed:
-            return  # a repeat, or of an earlier run
-        if result.model != self._hello.model_index or len(result.scores) != self._hello.classes:
+    def _on_answer(self, frame: Frame) -> None:
+        raise NotImplementedError
+
+    def _take(self, answer: int, reply: Reply) -> None:
+        """Keep an answer that is wanted, and only now came."""
+        if reply.model != self._hello.model_index or len(reply.scores) != self._hello.classes:
             raise DeviceError(
-                f"{self._session.link.name}: RESULT of model {result.model} with {len(result.scores)} scores, "
+                f"{self._session.link.name}: an answer of model {reply.model} with {len(reply.scores)} scores, "
                 f"wanted model {self._hello.model_index} with {self._hello.classes}"
             )
-        self._session.pace.computed(result.prepare_us + result.inference_us)
+        self._session.pace.computed(reply.prepare_us + reply.inference_us)
         now_s = self._session.clock.now_s()
-        self._early[answer] = (result, round(1e6 * (now_s - self._sent_at_s.get(answer, now_s))))
+        self._early[answer] = (reply, round(1e6 * (now_s - self._sent_at_s.get(answer, now_s))))
         self._done = max(self._done, answer)  # the device answers in order
         if answer == self._next:
             self._forget_polls()
@@ -306,3 +313,21 @@ class Exchange:
         self._count_attempt()
         self._cursor = cursor
         self._course += 1
+
+
+class Exchange(Conversation[Result]):
+    """Of windows: the host knows which RESULT falls due when."""
+
+    def _name_of(self, answer: int) -> int:
+        due = self._script.due(answer)
+        assert due is not None
+        return wire_index(due)
+
+    def _on_answer(self, frame: Frame) -> None:
+        if frame.type != FrameType.RESULT:
+            return
+        result = Result.unpack(frame.payload)
+        answer = self._script.answer_at(self._near(result.last_index))
+        if answer is None or answer < self._next or answer in self._early or answer >= self._claimed:
+            return  # a repeat, or of an earlier run
+        self._take(answer, result)

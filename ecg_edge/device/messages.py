@@ -102,6 +102,7 @@ class Hello:
     name: str
     engine_version: str
     protocol: int = PROTOCOL
+    takes_beats: bool = False  # the model; else windows
 
     _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<8B6H4BfifiII32s24s24s24s")
 
@@ -111,7 +112,7 @@ class Hello:
         return self._LAYOUT.pack(
             *(self.protocol, self.model_index, self.model_count, self.engine, major, minor, patch, self.selftest),
             *(self.credit_samples, self.fs_hz, self.window, self.hop, self.delay, self.history),
-            *(self.leads, self.classes, int(self.streams), 0),
+            *(self.leads, self.classes, int(self.streams), int(self.takes_beats)),
             *(self.in_scale, self.in_zero, self.out_scale, self.out_zero, self.scratch_bytes, self.arena_used),
             *(bytes.fromhex(self.sha256), _padded(self.board), _padded(self.name), _padded(self.engine_version)),
         )
@@ -125,13 +126,14 @@ class Hello:
         """
         f, _ = _take(cls._LAYOUT, payload, "HELLO")
         protocol, index, count, engine, major, minor, patch, selftest = f[:8]
-        credit, fs_hz, window, hop, delay, history, leads, classes, streams, _ = f[8:18]
+        credit, fs_hz, window, hop, delay, history, leads, classes, streams, takes = f[8:18]
         in_scale, in_zero, out_scale, out_zero, scratch, arena = f[18:24]
         return cls(
             *(index, count, engine, (major, minor, patch), selftest),
             *(credit, fs_hz, window, hop, delay, history, leads, classes, bool(streams)),
             *(in_scale, in_zero, out_scale, out_zero, scratch, arena),
             *(f[24].hex(), _text(f[25]), _text(f[26]), _text(f[27]), protocol),
+            takes_beats=takes == 1,
         )
 
 
@@ -229,23 +231,55 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Beat:
+    """The answer to one heartbeat."""
+
+    model: int
+    verdict: int  # index of the class, or ABSTAIN
+    state: int  # 0 ok, or why the device abstains
+    number: int  # 0, 1, ... since START
+    at: int  # sample index of its R peak
+    rr: int  # samples since the beat before, 65,535 at most; 0 of the first
+    prepare_us: int
+    inference_us: int
+    scores: NDArray[np.int8]  # (classes,)
+
+    _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<4B2I2H2I")
+
+    def pack(self) -> bytes:
+        """The payload."""
+        head = (self.model, self.scores.size, self.verdict, self.state, self.number, self.at, self.rr, 0)
+        return self._LAYOUT.pack(*head, self.prepare_us, self.inference_us) + self.scores.tobytes()
+
+    @classmethod
+    def unpack(cls, payload: bytes) -> Self:
+        """The payload, parsed; FrameError when the scores are not as many as it says."""
+        fields, tail = _take(cls._LAYOUT, payload, "BEAT", tail=True)
+        model, classes, verdict, state, number, at, rr, _, prepare_us, inference_us = fields
+        if len(tail) != classes:
+            raise FrameError(f"BEAT announces {classes} classes and holds {len(tail)} scores")
+        scores = np.frombuffer(tail, np.int8).copy()
+        return cls(model, verdict, state, number, at, rr, prepare_us, inference_us, scores)
+
+
+@dataclass(frozen=True, slots=True)
 class Credit:
     """Where the device stands, and how many samples past that it can take now."""
 
     next_index: int
-    credit_samples: int
+    credit_samples: int  # 0 when no stream runs
+    beats: int = 0  # given since START, modulo 65,536; of a model of beats
 
     _LAYOUT: ClassVar[struct.Struct] = struct.Struct("<IHH")
 
     def pack(self) -> bytes:
         """The payload."""
-        return self._LAYOUT.pack(self.next_index, self.credit_samples, 0)
+        return self._LAYOUT.pack(self.next_index, self.credit_samples, self.beats)
 
     @classmethod
     def unpack(cls, payload: bytes) -> Self:
         """The payload, parsed; FrameError for another length."""
-        (next_index, credit, _), _ = _take(cls._LAYOUT, payload, "CREDIT")
-        return cls(next_index, credit)
+        return cls(*_take(cls._LAYOUT, payload, "CREDIT")[0])
 
 
 @dataclass(frozen=True, slots=True)

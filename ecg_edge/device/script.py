@@ -84,10 +84,10 @@ def wire_index(index: int) -> int:
     return index % INDEX_MODULUS
 
 
-def near_index(wire: int, reference: int) -> int:
-    """The index that `wire` stands for, given one that is less than 2^31 away."""
-    half = INDEX_MODULUS // 2
-    return reference + (wire - reference + half) % INDEX_MODULUS - half
+def near_index(wire: int, reference: int, modulus: int = INDEX_MODULUS) -> int:
+    """The index that `wire` stands for, given one that is less than half the modulus away."""
+    half = modulus // 2
+    return reference + (wire - reference + half) % modulus - half
 
 
 class WindowScript:
@@ -123,7 +123,7 @@ class WindowScript:
             at = cursor.index
             values = self._windows[answer, at - first : at - first + most]
             after = at + len(values)
-            step = _samples_step(at, values, 0, answers=answer)
+            step = samples_step(at, values, 0, answers=answer)
             return step, Cursor(Phase.END if after == end else Phase.SAMPLES, answer, after)
         assert cursor.phase is Phase.END
         more = answer + 1 < len(self._windows)
@@ -190,7 +190,7 @@ class StreamScript:
         cut = np.flatnonzero(flags[1:] != flags[0] & ~np.uint8(SampleFlag.GAP))
         count = int(cut[0]) + 1 if cut.size else len(flags)
         complete = self._answers_before(cursor.index + count - self._hello.delay)
-        step = _samples_step(cursor.index, self._samples[at : at + count], int(flags[0]), answers=complete)
+        step = samples_step(cursor.index, self._samples[at : at + count], int(flags[0]), answers=complete)
         return step, Cursor(Phase.SAMPLES, cursor.answer, step.end)
 
     def _start(self, answer: int) -> tuple[Step, Cursor]:
@@ -229,8 +229,8 @@ class StreamScript:
             self._kept_from += surplus
 
 
-def _samples_step(index: int, values: NDArray[np.int16], flags: int, *, answers: int) -> Step:
-    """SAMPLES with `values` (n, leads)."""
+def samples_step(index: int, values: NDArray[np.int16], flags: int, *, answers: int) -> Step:
+    """SAMPLES with `values` (n, leads); `answers` are complete then."""
     payload = Samples(wire_index(index), values.reshape(-1)).pack()
     return Step(FrameType.SAMPLES, payload, flags, len(values), index + len(values), answers)
 
