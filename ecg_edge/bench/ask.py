@@ -61,6 +61,9 @@ def matching_hello(device: Device, bundle: Bundle) -> Hello:
     ):
         if theirs != ours:
             raise DeviceError(f"the device runs {m.name} with {what} {theirs:g}; the bundle says {ours:g}")
+    takes = "beats" if hello.takes_beats else "windows"
+    if takes != m.takes:
+        raise DeviceError(f"the device shows {m.name} {takes}; the bundle says {m.takes}")
     return hello
 
 
