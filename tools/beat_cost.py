@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,9 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_edge.bundle import Bundle, package_data
-from ecg_edge.device.images import build_image
-from ecg_edge.device.machines import find_machine
-from ecg_edge.device.qemu import run_to_end
+from ecg_edge.device.filerun import FileBoard
 from ecg_edge.errors import EcgEdgeError
 from ecg_edge.recipes.firmware import export
 
@@ -36,10 +33,7 @@ URL, CORE = "qemu:cortex-m4", "cortex-m4"
 FS_HZ, SECONDS, BEATS_A_MINUTE = 250, 120, 75
 FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-std=c99", "-O2", "-ffunction-sections")
 STATE = "#include <ecg_beats.h>\nchar detector[sizeof(ecg_qrs_t)], views[sizeof(ecg_beats_t)];\n"
-# Of firmware/qemu/README.md.
-MAGIC, STREAM, DETECTOR = 0x31474345, 1, 4
-BLOCK = 512
-ANSWER, OF_BEAT, SUMMARY = 44, 48, struct.Struct("<6I")
+BLOCK = 512  # samples that the detector's instructions are told for
 # Seconds from the R peak, width in seconds, uV.
 WAVES = ((-0.17, 0.02, 120), (-0.03, 0.008, -100), (0.0, 0.01, 1100), (0.03, 0.009, -200), (0.28, 0.045, 280))
 
@@ -104,32 +98,19 @@ def measure(bundle: Bundle, folder: Path, *, opt: str = "size") -> Cost:
         EcgEdgeError: it cannot be built, or a tool is missing.
     """
     export(bundle, folder / "firmware", core=CORE, opt=opt)
-    define = f"-DFILE_COLUMNS={bundle.manifest.window}u"
-    image = build_image(URL, folder / "firmware", ("semihost.c", "file_main.c"), defines=(define,), cache=folder)
-    signal = made_up()
-    per_tick = find_machine(URL).instructions_per_tick
-    detector = _ticks(image, folder, DETECTOR, signal, ANSWER) * per_tick
-    beats = _ticks(image, folder, STREAM, signal, OF_BEAT) * per_tick
+    board = FileBoard(URL, folder / "firmware", bundle.manifest, cache=folder)
+    signal = made_up()[:, None]
+    detector = board.detector(signal).instructions
+    reply = board.stream(signal, np.zeros(len(signal), np.uint8))
     whole = len(signal) // BLOCK
-    stack = SUMMARY.unpack((folder / "answers.bin").read_bytes()[-SUMMARY.size :])[2]
     return Cost(
         **sizes(folder),
         detector_a_sample=float(detector.sum() / len(signal)),
         detector_a_sample_most=float(detector[:whole].max() / BLOCK),
-        pipeline_a_second=float(beats.sum() / SECONDS),
-        beats_a_second=len(beats) / SECONDS,
-        stack=stack,
+        pipeline_a_second=float(reply.instructions.sum() / SECONDS),
+        beats_a_second=len(reply.rr) / SECONDS,
+        stack=reply.stack_bytes,
     )
-
-
-def _ticks(image: Path, folder: Path, mode: int, signal: NDArray[np.int16], size: int) -> NDArray[np.int64]:
-    """(answers,) of a run over a signal."""
-    blocks = [signal[at : at + BLOCK] for at in range(0, len(signal), BLOCK)]
-    data = b"".join(bytes(len(block)) + block.astype("<i2").tobytes() for block in blocks)
-    (folder / "questions.bin").write_bytes(struct.pack("<4I", MAGIC, mode, 0, len(signal)) + data)
-    run_to_end(URL, image, folder, timeout_s=300.0)
-    answers = (folder / "answers.bin").read_bytes()[: -SUMMARY.size]
-    return np.frombuffer(answers, np.uint8).reshape(-1, size)[:, 4:8].copy().view("<u4")[:, 0].astype(np.int64)
 
 
 def _run(*command: str, cwd: Path) -> list[str]:

@@ -50,7 +50,7 @@ def prepared(core: str, cache: Path) -> Prepared:
             assert engine is not None
             assert engine.hop_instructions is not None
             export(bundle, Path(work) / "firmware", board=find_machine(url).board, core=core)
-            board = FileBoard(url, Path(work) / "firmware", window=m.window, leads=m.leads, cache=cache)
+            board = FileBoard(url, Path(work) / "firmware", m, cache=cache)
             made = collect(synthesize(balanced_labels(2), seed=4, length=m.window, fs_hz=m.fs_hz)).samples_uv
             stream = np.repeat(made.reshape(-1, 1)[: m.window + _HOPS * m.hop], m.leads, axis=1)
             windows = np.repeat(made[..., None], m.leads, axis=2)

@@ -45,8 +45,7 @@ def data_folder() -> Path:
 def make_board(bundle: Bundle, folder: Path, *, cache: Path | None = None) -> FileBoard:
     """The bundle's firmware, exported into `folder` and built."""
     export(bundle, folder / "firmware", board=find_machine(URL).board)
-    manifest = bundle.manifest
-    return FileBoard(URL, folder / "firmware", window=manifest.window, leads=manifest.leads, cache=cache)
+    return FileBoard(URL, folder / "firmware", bundle.manifest, cache=cache)
 
 
 def ask(board: FileBoard, source: Source) -> Reply:

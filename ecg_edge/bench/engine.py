@@ -217,7 +217,7 @@ def _ram_with_prepare(bundle: Bundle, target: Target, cache: Path | None) -> int
     with tempfile.TemporaryDirectory(prefix="ecg-edge.") as folder:
         firmware = Path(folder) / "firmware"
         export(bundle, firmware, board=find_machine(url).board, core=target.core, opt=target.opt)
-        board = FileBoard(url, firmware, window=m.window, leads=m.leads, cache=cache)
+        board = FileBoard(url, firmware, m, cache=cache)
         samples_uv = collect(synthesize(balanced_labels(1), seed=0, length=m.window, fs_hz=m.fs_hz)).samples_uv
         stream_uv = np.repeat(samples_uv.reshape(-1, 1), m.leads, axis=1)
         reply = board.stream(stream_uv, np.zeros(len(stream_uv), np.uint8))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ecg_edge.bundle import Manifest
 from ecg_edge.device.images import build_image
 from ecg_edge.device.machines import find_machine
 from ecg_edge.device.qemu import run_to_end
@@ -46,16 +47,18 @@ class Mode(IntEnum):
     STREAM = 1
     PREPARE = 2
     MODEL = 3
+    DETECTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the board made of n windows."""
+    """What the board made of n windows, or n beats."""
 
     scores: NDArray[np.int8]  # (n, classes); of PREPARE empty
     columns: NDArray[np.int8]  # (n, window, leads); of PREPARE only
     states: NDArray[np.uint8]  # (n,)
-    last_index: NDArray[np.uint32]  # (n,)
+    last_index: NDArray[np.uint32]  # (n,) of the window's last sample, or of the beat's R peak
+    rr: NDArray[np.uint32]  # (n,) samples since the beat before; of windows 0
     instructions: NDArray[np.int64]  # (n,), emulated
     selftest_failed: int  # vectors
     selftest_instructions: int
@@ -65,21 +68,21 @@ class Reply:
 class FileBoard:
     """An emulated board that answers files."""
 
-    def __init__(self, url: str, firmware: Path, *, window: int, leads: int, cache: Path | None = None) -> None:
+    def __init__(self, url: str, firmware: Path, manifest: Manifest, *, cache: Path | None = None) -> None:
         """Build its image, unless that was done before.
 
         Args:
             url: of an emulated board.
             firmware: the exported folder.
-            window: samples per window of the image's first model.
-            leads: of that model.
+            manifest: of the image's first model.
             cache: where to keep builds; the user's cache folder by default.
 
         Raises:
             DeviceError: a tool is missing, or it does not compile.
         """
-        self.image = build_image(url, firmware, MAINS, defines=(f"-DFILE_COLUMNS={window}u",), cache=cache)
-        self._url, self._window, self._leads = url, window, leads
+        self.image = build_image(url, firmware, MAINS, defines=(f"-DFILE_COLUMNS={manifest.window}u",), cache=cache)
+        self._url, self._window, self._leads = url, manifest.window, manifest.leads
+        self._columns, self._beats = manifest.columns, manifest.takes == "beats"
 
     def windows(self, samples_uv: NDArray[np.int16]) -> Reply:
         """Classify isolated windows, (n, window, leads)."""
@@ -90,17 +93,26 @@ class FileBoard:
         return self._ask(Mode.PREPARE, self._shaped(samples_uv, "<i2").tobytes(), len(samples_uv))
 
     def model(self, columns: NDArray[np.int8]) -> Reply:
-        """Run the model over prepared windows, (n, window, leads)."""
-        return self._ask(Mode.MODEL, self._shaped(columns, "i1").tobytes(), len(columns))
+        """Run the model over prepared windows, (n, window, leads), or views of beats, (n, columns, channels)."""
+        assert columns.shape[1:] == self._columns, columns.shape
+        return self._ask(Mode.MODEL, columns.astype("i1").tobytes(), len(columns))
 
     def stream(self, samples_uv: NDArray[np.int16], flags: NDArray[np.uint8]) -> Reply:
         """Classify one stream to its end, (n, leads), with the wire's flags of every sample, (n,)."""
+        return self._ask(Mode.STREAM, self._blocks(samples_uv, flags), len(samples_uv))
+
+    def detector(self, samples_uv: NDArray[np.int16]) -> Reply:
+        """Look for beats in (n, 1) samples, and no more: an answer for every 512 of them, for its instructions."""
+        return self._ask(Mode.DETECTOR, self._blocks(samples_uv, np.zeros(len(samples_uv), np.uint8)), len(samples_uv))
+
+    def _blocks(self, samples_uv: NDArray[np.int16], flags: NDArray[np.uint8]) -> bytes:
         n = len(samples_uv)
         assert samples_uv.shape == (n, self._leads), samples_uv.shape
         assert flags.shape == (n,), flags.shape
         data, marks = samples_uv.astype("<i2"), flags.astype("u1")
-        blocks = [marks[at : at + _BLOCK].tobytes() + data[at : at + _BLOCK].tobytes() for at in range(0, n, _BLOCK)]
-        return self._ask(Mode.STREAM, b"".join(blocks), n)
+        return b"".join(
+            marks[at : at + _BLOCK].tobytes() + data[at : at + _BLOCK].tobytes() for at in range(0, n, _BLOCK)
+        )
 
     def _shaped(self, data: NDArray[np.generic], dtype: str) -> NDArray[np.generic]:
         assert data.shape[1:] == (self._window, self._leads), data.shape
@@ -117,7 +129,8 @@ class FileBoard:
     def _parse(self, data: bytes, mode: Mode) -> Reply:
         magic, count, stack, _, ticks, failed = _SUMMARY.unpack(data[-_SUMMARY.size :])
         extra = self._window * self._leads if mode is Mode.PREPARE else 0
-        dtype = np.dtype([("answer", _ANSWER), ("columns", "i1", (extra,))])
+        rr = 1 if self._beats and mode is Mode.STREAM else 0
+        dtype = np.dtype([("answer", _ANSWER), ("columns", "i1", (extra,)), ("rr", "<u4", (rr,))])
         if magic != _MAGIC or len(data) != count * dtype.itemsize + _SUMMARY.size:
             raise DeviceError(f"{self._url}: {len(data)} bytes are no file of {count} answers")
         rows = np.frombuffer(data, dtype, count)
@@ -132,6 +145,7 @@ class FileBoard:
             rows["columns"].reshape(count, -1, self._leads).copy() if extra else np.empty((count, 0, 0), np.int8),
             answers["state"].copy(),
             answers["last_index"].copy(),
+            rows["rr"][:, 0].copy() if rr else np.zeros(count, np.uint32),
             np.rint(answers["ticks"] * per_tick).astype(np.int64),
             failed,
             round(ticks * per_tick),

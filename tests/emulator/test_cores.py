@@ -110,7 +110,7 @@ def test_the_firmware_answers_files_with_the_golden_scores(core: str, tmp_path: 
     bundle, url = Bundle.load("ecg5"), find_core(core)
     need_emulator(url)
     export(bundle, tmp_path / "firmware", board=find_machine(url).board)
-    board = FileBoard(url, tmp_path / "firmware", window=1024, leads=1, cache=cache)
+    board = FileBoard(url, tmp_path / "firmware", bundle.manifest, cache=cache)
     windows = collect(synthesize(balanced_labels(1), seed=5)).samples_uv
     columns = prepare(windows, Prepare.from_manifest(bundle.manifest.prepare))[..., None]
     reply = board.windows(windows[..., None])

@@ -123,7 +123,7 @@ def test_other_models_are_identical_too(image: tuple[Bundle, ...], cache: Path, 
     for bundle in image:
         m = bundle.manifest
         firmware = export_for_m4(bundle, tmp_path / m.name)
-        board = FileBoard(m4_identity.URL, firmware, window=m.window, leads=m.leads, cache=cache)
+        board = FileBoard(m4_identity.URL, firmware, m, cache=cache)
         windows = random.integers(-2000, 2000, (20, m.window, m.leads)).astype(np.int16)
         stream = random.integers(-2000, 2000, (m.window + 7 * m.hop + 3, m.leads)).astype(np.int16)
         reference = Reference(bundle)
