@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ecg_edge
+from ecg_edge.bench.ask import describe
 from ecg_edge.bench.beats import Beats, classify_beats, require_beats
+from ecg_edge.bench.beats_device import beats_board, device_beats
 from ecg_edge.bench.source import CITATIONS
 from ecg_edge.bundle import Bundle, Manifest
 from ecg_edge.errors import BundleError, EcgEdgeError, SignalError
@@ -40,11 +43,28 @@ class Pipeline:
 
     name: str  # for people
     classify: Callable[[NDArray[np.int16], NDArray[np.uint8]], Beats]  # (n,) uV, and (n,) State of each -> beats
+    device: Json | None = None  # what it says of itself; None: it is no device
 
 
 def python_pipeline(bundle: Bundle) -> Pipeline:
     """This package's own, which a device must equal."""
     return Pipeline("int8 in Python", partial(classify_beats, bundle))
+
+
+@contextmanager
+def device_pipeline(bundle: Bundle, url: str) -> Iterator[Pipeline]:
+    """That of the device behind a URL, which gets the samples and gives the beats.
+
+    Raises:
+        BundleError: the model takes no beats.
+        DeviceError: nothing answers there, it holds another model, or the line fails.
+    """
+    with beats_board(url, bundle) as device:
+        facts = describe(url, device.model)
+        note = f" ({facts['note']})" if facts["note"] else ""
+        yield Pipeline(
+            f"the device {url}{note}", lambda samples_uv, states: device_beats(device, samples_uv, states).beats, facts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +244,7 @@ def _report(
         "source": f"{_recordings(len(rows))} in {folder}, at {m.fs_hz} Hz",
         "citation": citation,
         "answered_by": pipeline.name,
+        "device": pipeline.device,
         "model": {"name": m.name, "version": m.version, "sha256": bundle.model_sha256, "classes": list(m.classes)},
         **ec57.summary(counted),
         "records": rows,

@@ -287,6 +287,8 @@ def test_the_verb_prints_json_and_writes_report_and_plots(tmp_path: Path) -> Non
     ("args", "line"),
     [
         (["aami", "."], "belong to --protocol ec57"),
+        (["aami", "--device", "virtual:native"], "belong to --protocol ec57"),
+        (["ecg5", "--protocol", "ec57", ".", "--device", "virtual:native"], "takes windows, not beats"),
         (["aami", "--protocol", "ec57"], "--protocol ec57 needs the folder of the recordings"),
         (["aami", "--protocol", "ec57", ".", "--synthetic"], "judges recordings, not --synthetic"),
         (["aami", "--protocol", "ec57", "nowhere"], "nowhere"),
