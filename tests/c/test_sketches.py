@@ -15,18 +15,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from beat_cost import made_up
 from board_rungs import golden_bundle, missing
 from numpy.typing import NDArray
 from toolchain import WARNINGS, compiler
 
+from ecg_edge.bench.beats import classify_beats
 from ecg_edge.bundle import Bundle, package_data
 from ecg_edge.device import Device, Patience, avr
 from ecg_edge.device.build import Call
 from ecg_edge.device.elf import Image, read_image
 from ecg_edge.device.emulator import open_device
-from ecg_edge.device.frame import FrameReader, FrameType, SampleFlag
+from ecg_edge.device.frame import Frame, FrameReader, FrameType, SampleFlag
 from ecg_edge.device.link import Clock, SystemClock
-from ecg_edge.device.messages import ErrorCode, ErrorReport, Result
+from ecg_edge.device.messages import Beat, ErrorCode, ErrorReport, Result
 from ecg_edge.recipes.firmware import export
 from ecg_edge.signal.prepare import FIR_250_HZ, Prepare
 
@@ -63,8 +65,12 @@ def firmware(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def build(firmware: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
     """(sketch, core) -> the program; every warning is an error."""
+    return builder(firmware, tmp_path_factory.mktemp("objects"))
+
+
+def builder(firmware: Path, folder: Path) -> Callable[[str, str], Path]:
+    """The same for any exported folder; in an empty `folder`."""
     source = firmware / "EcgEdge" / "src"
-    folder = tmp_path_factory.mktemp("objects")
     run_quietly([compiler(), *WARNINGS, "-O1", "-c", f"-I{source}", *map(str, sorted(source.glob("*.c")))], folder)
     objects = [str(path) for path in folder.glob("*.o")]
 
@@ -205,16 +211,36 @@ Live = tuple[list[Result], list[ErrorReport]]
 
 
 def run_live(program: Path, commands: list[str], counts: NDArray[np.int16], folder: Path) -> Live:
+    """The RESULTs and ERRORs among `live_frames`."""
+    frames = live_frames(program, commands, counts, folder)
+    results = [Result.unpack(frame.payload) for frame in frames if frame.type == FrameType.RESULT]
+    errors = [ErrorReport.unpack(frame.payload) for frame in frames if frame.type == FrameType.ERROR]
+    return results, errors
+
+
+def live_frames(program: Path, commands: list[str], counts: NDArray[np.int16], folder: Path) -> list[Frame]:
     """What the live sketch sent while it read these counts and did these commands of board.cpp."""
     script = folder / "script"
     (folder / "counts").write_bytes(counts.tobytes())
     script.write_text("\n".join([f"counts {folder / 'counts'}", *commands]))
     done = subprocess.run([program, script], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
-    frames = FrameReader().feed(done.stdout)
-    results = [Result.unpack(frame.payload) for frame in frames if frame.type == FrameType.RESULT]
-    errors = [ErrorReport.unpack(frame.payload) for frame in frames if frame.type == FrameType.ERROR]
-    return results, errors
+    return FrameReader().feed(done.stdout)
+
+
+def test_the_live_sketch_gives_the_beats_of_its_electrodes(tmp_path: Path) -> None:
+    bundle = Bundle.load("aami")
+    export(bundle, tmp_path / "firmware", board="esp32dev")
+    (tmp_path / "objects").mkdir()
+    program = builder(tmp_path / "firmware", tmp_path / "objects")("LiveAD8232", "esp32")
+    counts = (2048 + made_up()[: 160 * BLOCK] * (1000 / NANOVOLTS_PER_COUNT)).astype(np.int16)
+    frames = live_frames(program, in_blocks(160), counts, tmp_path)
+    beats = [Beat.unpack(frame.payload) for frame in frames if frame.type == FrameType.BEAT]
+    wanted = classify_beats(bundle, microvolts(counts))
+    assert len(beats) > 10
+    assert [beat.at for beat in beats] == wanted.at[: len(beats)].tolist()
+    assert [beat.scores.tolist() for beat in beats] == wanted.scores[: len(beats)].tolist()
+    assert not any(frame.type in (FrameType.RESULT, FrameType.ERROR) for frame in frames)
 
 
 def test_live_samples_are_microvolts_and_get_the_host_boards_verdicts(
@@ -284,12 +310,17 @@ def in_blocks(n: int) -> list[str]:
     return [f"tick {BLOCK}", "loop 1"] * n
 
 
+def microvolts(counts: NDArray[np.int16]) -> NDArray[np.int16]:
+    """What the sketch makes of them."""
+    samples_uv: NDArray[np.float64] = np.trunc((counts.astype(np.int64) - 2048) * NANOVOLTS_PER_COUNT / 1000)
+    return samples_uv.astype(np.int16)
+
+
 def assert_equal_verdicts(
     results: list[Result], reference: Device, counts: NDArray[np.int16], flags: NDArray[np.uint8]
 ) -> None:
     """Live verdicts are those of the host board on the same microvolts, as far as the live stream has come."""
-    samples_uv = np.trunc((counts.astype(np.int64) - 2048) * NANOVOLTS_PER_COUNT / 1000).astype(np.int16)
-    wanted = list(reference.stream(samples_uv, flags))
+    wanted = list(reference.stream(microvolts(counts), flags))
     delay = reference.model.delay
     wanted = [answer for answer in wanted if answer.last_index + delay < len(counts)]
     got = [(result.last_index, result.state, result.scores.tolist()) for result in results]
