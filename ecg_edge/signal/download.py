@@ -136,7 +136,7 @@ def _sums(place: str, folder: Path) -> dict[str, str] | None:
     except _AbsentError:
         return None
     sums = {}
-    for number, line in enumerate(text.decode(errors="replace").splitlines(), 1):
+    for number, line in enumerate(text.decode(errors="replace").rstrip().splitlines(), 1):
         found = re.fullmatch(r"([0-9a-fA-F]{64}) [ *]?(.+)", line)  # PhysioNet puts one space, sha256sum two
         if found is None or not _is_inside(found[2]):
             raise SignalError(f"{place}/{SUMS}, line {number}: no SHA-256 and path of a file")

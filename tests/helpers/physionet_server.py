@@ -36,6 +36,7 @@ def serve(files: dict[str, bytes]) -> Iterator[PhysioNet]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             path = unquote(self.path).removeprefix("/files/").removeprefix("/")
