@@ -77,6 +77,39 @@ def test_a_wrong_weight_fails_the_self_test(exported: Path, tmp_path: Path) -> N
     assert boot(tmp_path / "image")[0] == 1
 
 
+@pytest.mark.parametrize(
+    ("file", "good", "bad"),
+    [
+        ("ecg_qrs.c", "#define BACK 8u", "#define BACK 9u"),
+        ("ecg_beats.c", "#define BEFORE 90u", "#define BEFORE 87u"),
+        ("ecg_beats.c", "#define KIND_BEATS 32u", "#define KIND_BEATS 2u"),
+        ("ecg_prepare.c", "s->raw_at + 1u", "s->raw_at + 2u"),
+    ],
+)
+def test_a_part_of_beats_that_is_wrong_fails_the_self_test(
+    beats_objects: Path, tmp_path: Path, file: str, good: str, bad: str
+) -> None:
+    text = (beats_objects / file).read_text()
+    assert good in text
+    (tmp_path / file).write_text(text.replace(good, bad))
+    others = [path for path in sorted(beats_objects.glob("*.o")) if path.stem != Path(file).stem]
+    compiled([*others, tmp_path / file, MAIN], beats_objects, tmp_path / "image")
+    assert boot(tmp_path / "image")[0] == 1
+
+
+@pytest.fixture(scope="module")
+def beats_objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """src/ of an image of aami, with the object of each file beside it; its self-test passes."""
+    folder = tmp_path_factory.mktemp("beats")
+    export(Bundle.load("aami"), folder / "out")
+    sources = folder / "out" / "EcgEdge" / "src"
+    for source in sources.glob("*.c"):
+        compiled([source], sources, source.with_suffix(".o"), "-c")
+    compiled([*sorted(sources.glob("*.o")), MAIN], sources, folder / "image")
+    assert boot(folder / "image")[0] == 0
+    return sources
+
+
 def test_with_the_other_engine_chosen_the_c_files_compile_as_well(exported: Path, tmp_path: Path) -> None:
     for source in sorted(exported.glob("*.c")):
         compiled([source], exported, tmp_path / "object.o", "-DECG_ENGINE=1", "-c")
