@@ -1,4 +1,4 @@
-"""Ending a run that has no end: by Ctrl-C, or by what a service manager sends. Layer: live."""
+"""Ending a run that has no end: by Ctrl-C, a service manager, or a terminal that is gone. Layer: live."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 class Stop:
-    """Turns SIGINT and SIGTERM into the end of the source.
+    """Turns SIGINT, SIGTERM and SIGHUP into the end of the source.
 
     A sink is never interrupted: a signal that comes while one works is heeded before the next item is waited for.
     """
@@ -22,8 +22,12 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Heed signals; main thread only."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Heed signals; main thread only. SIGHUP that is ignored stays so: that is what `nohup` is for."""
+        heeded = [signal.SIGINT, signal.SIGTERM]
+        hangup = getattr(signal, "SIGHUP", None)  # not on every system
+        if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+            heeded.append(hangup)
+        before = {number: signal.signal(number, self._on_signal) for number in heeded}
         try:
             yield
         finally:

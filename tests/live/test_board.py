@@ -59,9 +59,10 @@ def test_a_virtual_board_samples_and_its_verdicts_are_those_of_the_definition(bu
     assert len(verdicts) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_run_with_its_account(number: int) -> None:
-    source = subprocess.Popen([*COMMAND, "--synthetic"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = [*COMMAND, "--synthetic", "--speed", "20"]
+    source = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert source.stdout is not None
     first = json.loads(source.stdout.readline())
     source.send_signal(number)
@@ -70,6 +71,19 @@ def test_a_signal_ends_a_run_with_its_account(number: int) -> None:
     assert first["kind"] == "verdict"
     assert end["kind"] == "end"
     assert end["received"] >= 1024
+
+
+def test_a_run_under_nohup_outlives_its_terminal() -> None:
+    command = ["nohup", *COMMAND, "--synthetic", "--speed", "20"]
+    source = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert source.stdout is not None
+    first = json.loads(source.stdout.readline())
+    source.send_signal(signal.SIGHUP)
+    told = [first, *(json.loads(source.stdout.readline()) for _ in range(20))]
+    assert {one["kind"] for one in told} == {"verdict"}
+    source.send_signal(signal.SIGTERM)
+    *_, end = map(json.loads, source.stdout)
+    assert (source.wait(), end["kind"]) == (0, "end")
 
 
 def test_a_signal_ends_a_run_that_waits_for_standard_input() -> None:
