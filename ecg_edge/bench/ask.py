@@ -74,7 +74,7 @@ def ask(device: Device, source: Source, progress: Progress, clock: Clock = time.
         DeviceError: the link broke, or an answer is missing or of another window.
     """
     n = len(source.starts)
-    before = _counts(device)
+    before = line_counts(device)
     began_s = clock()
     answers: list[Answer] = []
     if source.stream:
@@ -92,7 +92,7 @@ def ask(device: Device, source: Source, progress: Progress, clock: Clock = time.
         states=np.array([a.state for a in answers], dtype=np.uint8),
         prepare_us=np.array([a.prepare_us for a in answers], dtype=np.int64),
         inference_us=np.array([a.inference_us for a in answers], dtype=np.int64),
-        link=_link(_since(before, _counts(device)), source, seconds),
+        link=_link(counted_since(before, line_counts(device)), source, seconds),
     )
 
 
@@ -107,7 +107,7 @@ def _check_order(answers: list[Answer], source: Source) -> None:
             raise DeviceError(f"the device answered for the window that ends at {answer.last_index}, not at {last}")
 
 
-def _counts(device: Device) -> dict[str, int]:
+def line_counts(device: Device) -> dict[str, int]:
     """What both sides counted on the line so far, what went wrong included."""
     theirs, ours = device.stats(), device.counters
     return {
@@ -121,7 +121,7 @@ def _counts(device: Device) -> dict[str, int]:
     } | {name: int(getattr(theirs, name)) for name in _OF_THE_BOARD}
 
 
-def _since(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
+def counted_since(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     """What was counted meanwhile. A board that was reset counts from 0: then all that it counted is told."""
     began_anew = after["resets"] + after["replugs"] > before["resets"] + before["replugs"]
     return {k: v if began_anew and k in _OF_THE_BOARD else v - before[k] for k, v in after.items()}

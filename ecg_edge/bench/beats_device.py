@@ -34,6 +34,10 @@ class TimedBeats:
     prepare_us: NDArray[np.int64]  # (n,) detector and the beat's view are in it
     inference_us: NDArray[np.int64]  # (n,)
 
+    @property
+    def total_us(self) -> NDArray[np.int64]:
+        return self.prepare_us + self.inference_us
+
 
 def device_beats(
     device: Device,

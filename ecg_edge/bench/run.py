@@ -86,7 +86,7 @@ def run_bench(order: Order, steps: Steps, *, open_board: OpenBoard = open_board)
         device=describe(order.url, hello),
         sizes=sizes(bundle, hello.board),
         missing=missing,
-        provenance=_provenance(order, source),
+        provenance=provenance(bundle, order.command, source.signal_uv),
     )
     return run, report
 
@@ -116,13 +116,14 @@ def _host_scores(
         return ask(host, source, progress).scores, ""
 
 
-def _provenance(order: Order, source: Source) -> Json:
-    signal = np.ascontiguousarray(source.signal_uv, dtype="<i2")
+def provenance(bundle: Bundle, command: str, signal_uv: NDArray[np.int16]) -> Json:
+    """What it takes to do a run again, and to know that it was the same."""
+    signal = np.ascontiguousarray(signal_uv, dtype="<i2")
     return {
-        "command": order.command,
+        "command": command,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "bundle": str(order.bundle.folder),
-        "model_sha256": order.bundle.model_sha256,
+        "bundle": str(bundle.folder),
+        "model_sha256": bundle.model_sha256,
         "signal_sha256": hashlib.sha256(signal.tobytes()).hexdigest(),
         "golden": "graph/interpret.py, equal to TensorFlow Lite Micro's reference kernels",
         "versions": {

@@ -139,7 +139,6 @@ def record_source(manifest: Manifest, path: Path, *, lead: str | None, raw_uv: b
     clipped = np.zeros(size, dtype=bool)
     clipped[record.clipped] = True
     starts = np.arange(0, size - manifest.window + 1, manifest.hop, dtype=np.int64)
-    citation = next((text for folder, text in CITATIONS.items() if folder in path.resolve().parts), "")
     return Source(
         "record",
         f"record {record.name}, lead {record.lead}, {size / manifest.fs_hz / 60:.1f} min in one stream: "
@@ -151,8 +150,13 @@ def record_source(manifest: Manifest, path: Path, *, lead: str | None, raw_uv: b
         starts=starts,
         clipped=clipped,
         annotations=record.annotations,
-        citation=citation,
+        citation=cited(path),
     )
+
+
+def cited(path: Path) -> str:
+    """What to print with figures from a recording: of a known set its source, else nothing."""
+    return next((text for folder, text in CITATIONS.items() if folder in path.resolve().parts), "")
 
 
 def check_one_lead(manifest: Manifest) -> None:

@@ -17,8 +17,9 @@ from ecg_edge.errors import EcgEdgeError, GateError
 from ecg_edge.files import require_writable
 
 if TYPE_CHECKING:
+    from ecg_edge.bench.beat_source import MakeRecording
     from ecg_edge.bench.source import Progress, Source
-    from ecg_edge.bundle import Bundle
+    from ecg_edge.bundle import Bundle, Manifest
     from ecg_edge.report.metrics import Json
 
     MakeSource = Callable[[Progress], Source]
@@ -70,6 +71,8 @@ def bench(
 ) -> None:
     """Stream ECG to a board and compare its answers with the model's: float, int8 golden, host engine, device.
 
+    A model of beats (aami) is compared beat for beat, on a record or on N synthetic people of 12 s each (25 of them).
+
     With --backends: every backend of this machine side by side, its latency, memory, and agreement with the golden.
 
     Exit code 0: the device's int8 scores, signal states and verdicts are those of the golden model, all of them; so are
@@ -83,6 +86,8 @@ def bench(
       ecg-edge bench ecg5 --device qemu:microbit --synthetic 200
 
       ecg-edge bench ecg5 --device /dev/ttyUSB0 --record mitdb/119
+
+      ecg-edge bench aami --device virtual:native --record mitdb/119
 
       ecg-edge bench build/models/mine --device virtual:tflm --npz test.npz --json
 
@@ -117,7 +122,13 @@ def bench(
         count = WINDOWS if synthetic is None else synthetic
         return source.synthetic_source(m, count, seed=seed, snr_db=snr_db, progress=progress)
 
-    if backends:
+    if m.takes == "beats":
+        if backends or host_engine or npz is not None:
+            option = "--backends" if backends else "--host-engine" if host_engine else "--npz"
+            raise EcgEdgeError(f"bench: {m.name} takes beats, and {option} is for a model of windows")
+        make_beats = _recordings(m, synthetic, seed, snr_db, record, lead, raw_uv)
+        report, text, wrote = _ask_for_beats(opened, DEVICE if device is None else device, make_beats, out)
+    elif backends:
         report, text, wrote = _ask_backends(opened, make, seed if record is None and npz is None else None, out)
     else:
         report, text, wrote = _ask_board(opened, DEVICE if device is None else device, make, host_engine, out)
@@ -144,6 +155,37 @@ def _ask_board(
     if out is not None:
         write_report(run, report, out)
     return report, bench_text(report), "report.json, report.md and report.html"
+
+
+def _recordings(
+    m: Manifest,
+    synthetic: int | None,
+    seed: int,
+    snr_db: tuple[float, float],
+    record: Path | None,
+    lead: str | None,
+    raw_uv: bool,
+) -> MakeRecording:
+    """What a model of beats is asked about."""
+    from ecg_edge.bench import beat_source
+
+    if record is not None:
+        return lambda progress: beat_source.read_recording(m, record, lead=lead, raw_uv=raw_uv)
+    people = beat_source.PEOPLE if synthetic is None else synthetic
+    return lambda progress: beat_source.synthetic_recording(m, people, seed=seed, snr_db=snr_db, progress=progress)
+
+
+def _ask_for_beats(bundle: Bundle, url: str, make: MakeRecording, out: Path | None) -> tuple[Json, str, str]:
+    """The report, its text, and which files were written."""
+    from ecg_edge.bench.beats_run import BeatsOrder, run_beats, write_report
+    from ecg_edge.cli.progress import Steps
+    from ecg_edge.report.bench_beats import beats_text
+
+    with Steps() as steps:
+        run, report = run_beats(BeatsOrder(bundle, url, make, _command()), steps)
+    if out is not None:
+        write_report(run, report, out)
+    return report, beats_text(report), "report.json and report.html"
 
 
 def _ask_backends(bundle: Bundle, make: MakeSource, seed: int | None, out: Path | None) -> tuple[Json, str, str]:

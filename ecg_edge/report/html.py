@@ -62,6 +62,21 @@ def bench_html(
     return _page("bench.html.j2", report=report, strips=strips, times=times, timeline=timeline)
 
 
+def beats_html(
+    report: Mapping[str, Any], strips: Sequence[Strip], latency_us: Sequence[float], timeline: svg.Timeline
+) -> str:
+    """The page of a bench run of a model of beats.
+
+    Args:
+        report: as in its report.json.
+        strips: beats to show.
+        latency_us: (n,) device-clock time from beat to beat, for the histogram.
+        timeline: of the recording.
+    """
+    times = svg.time_bars(latency_us) if len(latency_us) else []
+    return _page("bench_beats.html.j2", report=report, strips=strips, times=times, timeline=timeline)
+
+
 def evaluation_html(report: Mapping[str, Any], strips: Sequence[Strip] = ()) -> str:
     """The page of an evaluation.
 

@@ -146,7 +146,7 @@ def pairs_text(pairs: Mapping[str, Mapping[str, Any]]) -> str:
 
 def bench_text(report: Mapping[str, Any]) -> str:
     """What `ecg-edge bench` prints: the verdict first, then the evidence."""
-    parts = [_bench_head(report), pairs_text(report["pairs"])]
+    parts = [bench_head(report), pairs_text(report["pairs"])]
     parts += [f"{PAIR_TITLES.get(name, name)}: {why}" for name, why in report["pairs_missing"].items()]
     parts += [_flips_text(name, moved) for name, moved in report["flips"].items() if moved]
     if report["results"]:
@@ -164,7 +164,8 @@ def mix_text(mix: Mapping[str, Any]) -> str:
     return f"{text_table(header, rows)}\n{mix['note']}"
 
 
-def _bench_head(report: Mapping[str, Any]) -> str:
+def bench_head(report: Mapping[str, Any]) -> str:
+    """The verdict, and who was asked what."""
     model, device = report["model"], report["device"]
     engine = f"{device['engine']} {device['engine_version']}".strip()
     lines = [
@@ -206,10 +207,17 @@ def _bench_tail(report: Mapping[str, Any]) -> str:
         [
             f"latency {number(t['p50'])} us p50, {number(t['p95'])} us p95, {number(t['max'])} us max ({clock})",
             f"link    {number(link['bytes_per_s'])} bytes/s, {number(link['windows_per_s'])} windows/s; "
-            f"{number(link['repeats'])} repeats, {number(link['losses'])} losses, {number(link['resets'])} resets, "
-            f"{number(link['replugs'])} replugs, {number(link['crc_errors'])} CRC errors",
+            f"{line_text(link)}",
             DISCLAIMER,
         ]
+    )
+
+
+def line_text(link: Mapping[str, Any]) -> str:
+    """What went wrong on the line."""
+    return (
+        f"{number(link['repeats'])} repeats, {number(link['losses'])} losses, {number(link['resets'])} resets, "
+        f"{number(link['replugs'])} replugs, {number(link['crc_errors'])} CRC errors"
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ecg_edge.bench.ask import _since, describe
+from ecg_edge.bench.ask import counted_since, describe
 from ecg_edge.device.emulator import STARTED
 from ecg_edge.device.fake import fake_hello
 
@@ -34,6 +34,6 @@ def test_another_board_at_a_port_is_hardware(board: str) -> None:
 def test_what_a_board_counted_is_told_from_its_reset_on_and_is_never_negative() -> None:
     host = {"bytes_out": 10, "resets": 0, "replugs": 0}
     before = host | {"crc_errors": 7}
-    assert _since(before, host | {"bytes_out": 30, "crc_errors": 9}) == host | {"bytes_out": 20, "crc_errors": 2}
+    assert counted_since(before, host | {"bytes_out": 30, "crc_errors": 9}) == host | {"bytes_out": 20, "crc_errors": 2}
     after = {"bytes_out": 30, "resets": 1, "replugs": 0, "crc_errors": 3}
-    assert _since(before, after) == {"bytes_out": 20, "resets": 1, "replugs": 0, "crc_errors": 3}
+    assert counted_since(before, after) == {"bytes_out": 20, "resets": 1, "replugs": 0, "crc_errors": 3}
