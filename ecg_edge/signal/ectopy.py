@@ -59,10 +59,10 @@ class _Sinus:
 def _sinus(rng: np.random.Generator) -> Iterator[Beat]:
     """Sinus arrhythmia, exercise, now and then a dropped beat: irregular, and all of it N."""
     node = _Sinus(rng, breathing=rng.uniform(0.05, 0.16))
-    exercise, dropped = rng.random() < 0.5, rng.uniform(0, 0.01)
+    exercise, dropped = rng.choice([0.0, 0.0, rng.uniform(0.1, 0.3)]), rng.uniform(0, 0.01)
     number = 0
     while True:
-        yield node.beat(1 - 0.3 * max(0.0, np.sin(number / 120)) if exercise else 1.0)
+        yield node.beat(1 - exercise * max(0.0, np.sin(number / 120)))
         number += 1
         if rng.random() < dropped:
             yield node.beat(rng.uniform(1.3, 1.9))
@@ -93,13 +93,13 @@ def _bigeminy(rng: np.random.Generator) -> Iterator[Beat]:
 
 
 def _runs(rng: np.random.Generator) -> Iterator[Beat]:
-    """Runs of supraventricular tachycardia."""
+    """Runs of supraventricular tachycardia, a third of them long ones."""
     node, rate, usual = _Sinus(rng), rng.uniform(0.004, 0.06), rng.uniform(0.5, 0.78)
     while True:
         yield node.beat()
         if rng.random() < rate:
             coupling = usual * rng.uniform(0.92, 1.08)
-            for _ in range(rng.integers(3, 25)):
+            for _ in range(rng.integers(3, 20) if rng.random() < 0.67 else rng.integers(20, 90)):
                 yield node.atrial(coupling * rng.uniform(0.97, 1.04))
             yield node.beat(rng.uniform(1.0, 1.5))
 

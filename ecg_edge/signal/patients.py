@@ -3,7 +3,7 @@
 Layer: signal; imports its neighbours and numpy. 250 Hz, one lead, microvolts.
 
 Few recorded patients have many supraventricular ectopic beats, and no two the same ones. So the sinus beats of a donor
-are cut out and laid on a rhythm of ectopy.py: an atrial beat keeps the donor's QRS and T, nearly, and gets another P
+are cut out and laid on a rhythm of ectopy.py: an atrial beat keeps the donor's QRS and T, and gets another P
 wave or none; a ventricular one is what some real patient had, stretched; where atria fibrillate there are waves, no P.
 """
 
@@ -107,14 +107,16 @@ class _Heart:
     def __init__(self, sinus: Floats, ventricular: Floats, rng: np.random.Generator) -> None:
         self._sinus, self._rng = sinus, rng
         self._p_gain, self._p_shift, self._bump = _ectopic_p(rng)
-        self._qrs_gain, self._qrs_width = rng.uniform(0.92, 1.08), rng.choice([1.0, rng.uniform(0.95, 1.15)])
         self._ventricular = [_varied(beat, rng) for beat in rng.permutation(ventricular)[:3]]
         self._p_part = np.clip((_P_END - _TIME) / 6, 0, 1)
 
     def beat(self, origin: Origin) -> Floats:
-        """(LENGTH,) uV, not quite where the R peak is said to be: electrodes move, and nothing is laid to a sample."""
-        off = self._rng.uniform(-1, 1)
-        return np.interp(_TIME + off, _TIME, self._drawn(origin) * self._rng.uniform(0.94, 1.06))
+        """(LENGTH,) uV, a little wider or narrower, larger or smaller than the last one.
+
+        The same for all: a QRS that varied in ectopic beats alone would tell them, as it does in no real patient.
+        """
+        width, gain = self._rng.uniform(0.96, 1.04), self._rng.uniform(0.94, 1.06)
+        return gain * _stretched(self._drawn(origin), width)
 
     def _drawn(self, origin: Origin) -> Floats:
         rng = self._rng
@@ -129,7 +131,6 @@ class _Heart:
             return np.asarray(rest)
         if origin is Origin.ATRIAL:
             p = np.roll(p, self._p_shift) * self._p_gain + self._bump
-            rest = self._qrs_gain * _stretched(rest, self._qrs_width)
         return np.asarray(p + rest)
 
 
