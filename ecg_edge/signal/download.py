@@ -72,7 +72,7 @@ def download(
     Raises:
         SignalError: no such set, record or network, or a file that is not what the set says, TRIES times.
     """
-    name, version = _name_and_version(wanted)
+    name, version = _name_and_version(wanted, source)
     folder, place = root / name / version, f"{source.rstrip('/')}/{name}/{version}"
     sums = _sums(place, folder)
     if sums is not None:
@@ -106,13 +106,13 @@ def _wfdb() -> Any:
     return download
 
 
-def _name_and_version(wanted: str) -> tuple[str, str]:
+def _name_and_version(wanted: str, source: str) -> tuple[str, str]:
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*(/[0-9][\w.]*)?", wanted):
         raise SignalError(f"{wanted!r} is no set of PhysioNet: a name is as in physionet.org/content/NAME/VERSION")
     name, _, version = wanted.partition("/")
-    if not version:
-        version = SETS[name].version if name in SETS else _newest(name)
-    return name, version
+    if not version and name not in SETS and source != PHYSIONET:
+        raise SignalError(f"{name}: which version of it {source} has is not known here; give it, as in {name}/1.0.0")
+    return name, version or (SETS[name].version if name in SETS else _newest(name))
 
 
 def _newest(name: str) -> str:

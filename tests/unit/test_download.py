@@ -210,6 +210,7 @@ def test_the_newest_version_is_read_off_the_page_of_an_unknown_set(
     from wfdb.io import download as wfdb_download
 
     monkeypatch.setattr(wfdb_download, "PN_CONTENT_URL", site.url.replace("/files/", "/content/"))
+    monkeypatch.setattr(downloads, "PHYSIONET", site.url)
     site.files["content/newdb/"] = b"<p>\n  Version: 2.0.1 </p>\n"
     site.files["content/odddb/"] = b"<p>nothing of that kind</p>\n"
     site.files["newdb/2.0.1/LICENSE.txt"] = b"\nSome licence\n"
@@ -220,6 +221,16 @@ def test_the_newest_version_is_read_off_the_page_of_an_unknown_set(
         download("nodb", tmp_path, source=site.url)
     with pytest.raises(SignalError, match="tells no version"):
         download("odddb", tmp_path, source=site.url)
+
+
+def test_a_mirror_is_asked_for_the_version_that_the_user_names(site: PhysioNet, tmp_path: Path) -> None:
+    site.files["newdb/2.0.1/LICENSE.txt"] = b"Some licence\n"
+    site.add_sums("newdb/2.0.1")
+    with pytest.raises(
+        SignalError, match=r"newdb: which version of it .* has is not known here; give it, as in newdb/"
+    ):
+        download("newdb", tmp_path, source=site.url)
+    assert download("newdb/2.0.1", tmp_path, source=site.url).fetched == 1
 
 
 def test_files_have_the_users_permissions_though_two_come_at_once(site: PhysioNet, tmp_path: Path) -> None:
