@@ -94,9 +94,10 @@ model: .venv/.dev ## train the shipped ecg5 again, and write all that follows fr
 	$(BIN)/python tools/image.py
 	$(BIN)/python tools/golden.py
 
-identity: .venv/.dev ## hold an emulated Cortex-M4 to the golden model: WINDOWS, and MIT-BIH records
-	@tools/system.sh $(ARM_PACKAGES) qemu-system-arm
+identity: .venv/.dev ## hold an emulated Cortex-M4 to the golden models: WINDOWS, MIT-BIH records, all beats of DS1
+	@tools/system.sh $(HOST_PACKAGES) $(ARM_PACKAGES) qemu-system-arm
 	$(BIN)/python tools/m4_identity.py --windows $(WINDOWS) --out build/m4/identity.json
+	$(BIN)/python tools/beat_identity.py --out build/m4/beats.json
 
 golden: .venv/.dev ## write tests/golden again from the tflite-micro wheel
 	$(BIN)/python tools/golden.py

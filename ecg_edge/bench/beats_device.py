@@ -14,6 +14,7 @@ from ecg_edge.bench.beats import Beats, require_beats
 from ecg_edge.bench.board import open_board
 from ecg_edge.bundle import Bundle
 from ecg_edge.device.client import Device
+from ecg_edge.device.filerun import Reply
 from ecg_edge.device.frame import SampleFlag
 from ecg_edge.report.metrics import ABSTAINED
 from ecg_edge.signal.prepare import State
@@ -73,6 +74,13 @@ def device_beats(
         np.array([getattr(answer, name) for answer in answers], np.int64) for name in ("prepare_us", "inference_us")
     )
     return TimedBeats(beats, prepare_us, inference_us)
+
+
+def file_beats(reply: Reply) -> Beats:
+    """The beats of a recording that a board was asked about by file."""
+    said = np.where(reply.states == State.OK, reply.scores.argmax(axis=1), ABSTAINED) if len(reply.rr) else reply.rr
+    at, rr, verdict = (values.astype(np.int64) for values in (reply.last_index, reply.rr, said))
+    return Beats(at, rr, reply.states, reply.scores, verdict)
 
 
 def flags_of(states: NDArray[np.uint8]) -> NDArray[np.uint8]:
