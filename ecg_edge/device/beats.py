@@ -24,6 +24,7 @@ from ecg_edge.device.session import Session
 MOST_SAMPLES = 64  # in a frame
 MOST_AHEAD = 128  # samples on the way: a board gives no more beats of them than it can repeat, but for bursts
 _COUNT_MODULUS = 1 << 16
+_HELD = 1024  # samples that a device holds behind the end, at most: it may take the edge for a beat
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,9 @@ class BeatExchange(Conversation[Beat]):
 
     @property
     def _stop(self) -> int:
-        """Behind the last sample that was ever sent: no beat is there yet."""
-        return self._recording.end if self._cursor.phase is Phase.DONE else max(self._cursor.index, self._furthest)
+        """Behind the last sample that was ever sent, or held at the end: no beat is there yet."""
+        over = self._cursor.phase is Phase.DONE
+        return self._recording.end + _HELD if over else max(self._cursor.index, self._furthest)
 
     def answer_of(self, beat: Beat) -> BeatAnswer:
         """A beat in the caller's terms."""

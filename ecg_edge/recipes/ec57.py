@@ -210,6 +210,8 @@ def _judge(judged: Judged, bundle: Bundle, pipeline: Pipeline) -> tuple[ec57.Tab
     beats = pipeline.classify(record.samples_uv, known_states(record, Prepare.from_manifest(bundle.manifest.prepare)))
     took_s = time.perf_counter() - began
     found = labelled(beats, bundle.manifest)
+    behind = (record.samples_uv.size, int(beats.at.max(initial=0)))  # where the last sample is held: no record any more
+    found = found.outside([behind])
     table = ec57.beat_table(judged.reference, found, fs_hz=record.fs_hz, fibrillation=judged.fibrillation)
     return table, {
         "name": judged.name,

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from ecg_edge.bench.beats import classify_beats
+from ecg_edge.bench.beats_device import beats_board, device_beats
+from ecg_edge.bundle import Bundle
 from ecg_edge.cli.app import make_app
 from ecg_edge.signal.record import Annotations, Record, write_wfdb
 
@@ -40,8 +43,12 @@ def write_heart(folder: Path, name: str, seed: int) -> None:
     signal.tofile(header.with_suffix(".dat"))
 
 
-@pytest.mark.emulator
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler: no board's answers are judged")
+pytestmark = [
+    pytest.mark.emulator,
+    pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler: no board's answers are judged"),
+]
+
+
 def test_the_tables_of_a_board_are_those_of_the_python_pipeline(tmp_path: Path) -> None:
     write_heart(tmp_path, "first", 1)
     write_heart(tmp_path, "second", 2)
@@ -57,6 +64,18 @@ def test_the_tables_of_a_board_are_those_of_the_python_pipeline(tmp_path: Path) 
     assert ours["qrs"]["gross"]["se"] > 0.8
     assert ours["coverage"]["abstained"] > 0  # about the gap, and about what is clipped
     assert ours["coverage"]["answered"] > 40
+
+
+def test_a_beat_that_is_seen_behind_the_end_of_the_signal_is_taken_from_a_board_too() -> None:
+    """The end is held, and its edge may look like a beat."""
+    bundle = Bundle.load("aami")
+    samples = np.random.default_rng(272).normal(0, 40, 1500).cumsum().astype(np.int16)
+    ours = classify_beats(bundle, samples)
+    assert ours.at[-1] >= samples.size
+    with beats_board("virtual:native", bundle) as device:
+        theirs = device_beats(device, samples).beats
+    assert theirs.at.tolist() == ours.at.tolist()
+    assert theirs.scores.tolist() == ours.scores.tolist()
 
 
 def run(args: list[str]) -> str:

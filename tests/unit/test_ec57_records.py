@@ -211,6 +211,23 @@ def test_annotations_behind_the_end_of_a_record_cut_short_do_not_count(tmp_path:
     assert row["coverage"]["beats"] == 30
 
 
+def test_a_beat_found_behind_the_end_is_nobodys(tmp_path: Path) -> None:
+    def and_one_more(samples_uv: NDArray[np.int16], states: NDArray[np.uint8]) -> Beats:
+        found = by_sign(samples_uv, states)
+        return Beats(
+            np.append(found.at, samples_uv.size + 2),
+            np.append(found.rr, 1),
+            np.append(found.state, found.state[:1]),
+            np.append(found.scores, found.scores[:1], axis=0),
+            np.append(found.verdict, 2),
+        )
+
+    write(tmp_path, "a")
+    pipeline = Pipeline("one more", and_one_more)
+    report = judge_folder(beat_bundle(), tmp_path, pipeline, lead=None, annotator="atr", progress=lambda *_: None)
+    assert report["qrs"]["gross"]["ppv"] == 1.0
+
+
 def test_201_and_202_are_one_patient(tmp_path: Path) -> None:
     for name in ("201", "202", "203"):
         write(tmp_path / ("second" if name == "202" else "first"), name)
