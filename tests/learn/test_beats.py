@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from board_rungs import missing
+from typer.testing import CliRunner
 
 from ecg_edge.bundle import Bundle
+from ecg_edge.cli.app import make_app
 from ecg_edge.errors import SignalError, TrainingError
 from ecg_edge.learn.beatdata import CLASSES, SHARES, SYNTHETIC, UNUSED, BeatSet, Sampler, calibration, vary_signal
 from ecg_edge.learn.beatmodel import BeatSettings, build_beat_model
@@ -166,6 +168,20 @@ def test_a_folder_without_the_patients_is_refused(tmp_path: Path, mitdb: Path) -
         load_corpus(_beside_noise(tmp_path, mitdb), seed=1, progress=silent)
     with pytest.raises(SignalError, match="nstdb"):
         load_corpus(tmp_path / "elsewhere" / "mitdb", seed=1, progress=silent)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--cross-validate"], "--cross-validate is for --beats"),
+        (["--beats", "mitdb"], "--out says where the run goes"),
+        (["--beats", "mitdb", "--npz", "x.npz", "--out", "run"], "four sources; give one"),
+    ],
+)
+def test_orders_that_do_not_fit_are_refused(words: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(make_app(), ["train", *words])
+    assert result.exit_code == 2
+    assert complaint in result.stderr
 
 
 def _beside_noise(folder: Path, mitdb: Path) -> Path:
