@@ -12,15 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from board_bench import Reference, Said, said
-from board_rungs import Rung, Started, in_images, of_windows, started
+from board_rungs import Rung, Started, in_images, shipped, started
 from numpy.typing import NDArray
 
+from ecg_edge.bench.beats import Beats, classify_beats
+from ecg_edge.bench.beats_compare import compare_beats
+from ecg_edge.bench.beats_device import device_beats, flags_of
 from ecg_edge.bundle import Bundle
 from ecg_edge.device import Device, FakeLink, Patience, simavr
 from ecg_edge.device.machines import EMULATED
 from ecg_edge.device.messages import SelfTestState
 from ecg_edge.errors import BudgetError, DeviceError
-from ecg_edge.signal.prepare import State
+from ecg_edge.signal.prepare import Prepare, State, sample_states
 from ecg_edge.signal.synth import balanced_labels, collect, synthesize
 
 WINDOWS = 100
@@ -28,6 +31,8 @@ SHORT = 24  # windows
 RESETS = (1, 8, 16)  # after so many answers
 GARBAGE_BYTES = 10_240
 LEAD_OFF = 2
+HEART_S = 7  # of each person
+RESET_BEAT = 4  # after so many beats
 PATIENCE = Patience(repeat_s=3.0, give_up_s=60.0)  # QEMU may hold a board's first input for a second
 QUICK = Patience(repeat_s=0.3, give_up_s=60.0)
 URLS = [
@@ -43,6 +48,26 @@ class Task:
     samples_uv: NDArray[np.int16]  # (n, leads)
     flags: NDArray[np.uint8]  # (n,)
     expected: list[Said]
+
+
+@dataclass(frozen=True)
+class Heart:
+    """Two people's ECG, one after the other; a lead comes off once."""
+
+    samples_uv: NDArray[np.int16]  # (n,)
+    states: NDArray[np.uint8]  # (n,)
+
+    def golden(self, bundle: Bundle) -> Beats:
+        return classify_beats(bundle, self.samples_uv, self.states)
+
+
+@pytest.fixture(scope="module")
+def heart() -> Heart:
+    (model, *_) = shipped("beats")
+    ecg = collect(synthesize(np.array([0, 0]), seed=2, length=HEART_S * model.manifest.fs_hz)).samples_uv.reshape(-1)
+    states = sample_states(ecg, Prepare.from_manifest(model.manifest.prepare))
+    states[len(ecg) // 4 : len(ecg) // 4 + 5] = State.LEAD_OFF
+    return Heart(ecg, states)
 
 
 @pytest.fixture(scope="module", params=URLS)
@@ -76,10 +101,10 @@ def task_of(reference_of: Callable[[Bundle], Reference]) -> Callable[[Bundle, in
     return find
 
 
-def models(board: Started) -> Iterator[tuple[Rung, Bundle]]:
-    """Every shipped model, and the board that holds it."""
-    held = [(rung, bundle) for rung in board.rungs for bundle in rung.bundles]
-    assert {bundle.manifest.name for _, bundle in held} == {bundle.manifest.name for bundle in of_windows()}
+def models(board: Started, takes: str = "windows") -> Iterator[tuple[Rung, Bundle]]:
+    """Every shipped model that takes windows, or beats, and the board that holds it."""
+    held = [(rung, bundle) for rung in board.rungs for bundle in rung.bundles if bundle.manifest.takes == takes]
+    assert {bundle.manifest.name for _, bundle in held} == {bundle.manifest.name for bundle in shipped(takes)}
     return iter(held)
 
 
@@ -98,6 +123,40 @@ def test_a_stream_of_100_windows_is_answered_bit_by_bit(board: Started, task_of:
         assert {answer.state for answer in answers} >= {State.OK, State.FLAT, State.LEAD_OFF}
         assert answers == task.expected
         assert device.counters.resets == device.counters.losses == device.counters.damaged == 0
+
+
+def test_every_heartbeat_of_a_stream_is_found_and_answered_bit_by_bit(board: Started, heart: Heart) -> None:
+    for rung, bundle in models(board, "beats"):
+        device, golden = Device(rung.link, patience=PATIENCE), heart.golden(bundle)
+        device.require(bundle.model_sha256)
+        found = device_beats(device, heart.samples_uv, heart.states).beats
+        assert {State.OK, State.LEAD_OFF} <= set(found.state.tolist())
+        assert compare_beats(golden, found).all_identical
+        # The end of what the client before was told may still be on the line, and is no frame: `damaged` may be 1.
+        assert device.counters.resets == device.counters.losses == 0
+
+
+def test_a_reset_midway_costs_no_heartbeat_and_changes_no_bit(board: Started, heart: Heart) -> None:
+    for rung, bundle in models(board, "beats"):
+        assert rung.reset is not None
+        device, golden, answers = Device(rung.link, patience=QUICK), heart.golden(bundle), []
+        device.require(bundle.model_sha256)
+        for answer in device.beats(heart.samples_uv, flags_of(heart.states)):
+            answers.append(answer)
+            if len(answers) == RESET_BEAT:
+                rung.reset()
+        assert device.counters.resets > 0
+        assert [answer.at for answer in answers] == golden.at.tolist()
+        assert [answer.rr for answer in answers] == golden.rr.tolist()
+        assert [answer.scores.tolist() for answer in answers] == golden.scores.tolist()
+
+
+def test_windows_are_not_asked_of_a_model_of_beats(board: Started, heart: Heart) -> None:
+    for rung, bundle in models(board, "beats"):
+        device = Device(rung.link, patience=PATIENCE)
+        device.require(bundle.model_sha256)
+        with pytest.raises(DeviceError, match=f"{bundle.manifest.name} takes beats"):
+            next(iter(device.stream(heart.samples_uv)))
 
 
 def test_the_self_test_runs_known_answers_and_passes(board: Started) -> None:

@@ -185,7 +185,7 @@ def started(url: str, tmp: Path, cache: Path) -> Iterator[Started]:
             return Rung(url, link, bundles, link.reset)
 
         try:
-            rungs = in_images(of_windows(), start)
+            rungs = in_images(shipped(), start)
         except DeviceError as error:
             if "there is none: " not in str(error):
                 raise
@@ -193,15 +193,15 @@ def started(url: str, tmp: Path, cache: Path) -> Iterator[Started]:
         yield Started(url, rungs)
 
 
-def of_windows() -> tuple[Bundle, ...]:
-    """The shipped models that the suite of windows is for."""
+def shipped(takes: str | None = None) -> tuple[Bundle, ...]:
+    """The shipped models: all of them, or those that take windows, or beats."""
     bundles = (Bundle.load(name) for name in shipped_bundles())
-    return tuple(bundle for bundle in bundles if bundle.manifest.takes == "windows")
+    return tuple(bundle for bundle in bundles if takes in (None, bundle.manifest.takes))
 
 
 def board_rung(url: str | None) -> Iterator[Rung]:
     if url is None:
         pytest.skip("no --device URL: no real board is tested")
     link = SerialLink(url)
-    yield Rung("board", link, of_windows(), None)
+    yield Rung("board", link, shipped("windows"), None)
     link.close()
