@@ -34,7 +34,10 @@ Progress = Callable[[int, int], None]  # done, total
 _FLUTTER_ON, _FLUTTER_OFF = "[", "]"
 _PACED_SYMBOLS = frozenset("/f")  # paced, and fusion of paced and normal
 _SAME_PATIENT = {"201": "201 and 202", "202": "201 and 202"}  # of MIT-BIH
-ESCAPES = "escape beats (e, j, n) are N, as in de Chazal 2004; bxb has them S"
+RULES = (
+    "escape beats (e, j, n) are N, as in de Chazal 2004; bxb has them S",
+    "by EC57 a fusion beat (F) called V is no false VEB, called S it is a false SVEB; one annotated Q is neither",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +189,18 @@ def label_of_class(manifest: Manifest) -> NDArray[np.int64]:
     return np.array([ec57.LABELS.index(name) for name in manifest.classes], np.int64)
 
 
-def labelled(beats: Beats, manifest: Manifest) -> ec57.Labelled:
-    """What a model said, in EC57's labels.
+def labelled(beats: Beats, manifest: Manifest, *, length: int) -> ec57.Labelled:
+    """What a model said of a recording of `length` samples, in EC57's labels.
+
+    What it saw behind the end, where the last sample is held, is of no recording and left out.
 
     Raises:
         BundleError: a class of the model is none of EC57's.
     """
     given = beats.verdict != ABSTAINED
-    label = label_of_class(manifest)[np.where(given, beats.verdict, 0)]
-    return ec57.Labelled(beats.at, np.where(given, label, ec57.UNCLASSIFIED))
+    label = np.where(given, label_of_class(manifest)[np.where(given, beats.verdict, 0)], ec57.UNCLASSIFIED)
+    there = beats.at < length
+    return ec57.Labelled(beats.at[there], label[there])
 
 
 def trained_on(manifest: Manifest) -> frozenset[str]:
@@ -209,9 +215,7 @@ def _judge(judged: Judged, bundle: Bundle, pipeline: Pipeline) -> tuple[ec57.Tab
     began = time.perf_counter()
     beats = pipeline.classify(record.samples_uv, known_states(record, Prepare.from_manifest(bundle.manifest.prepare)))
     took_s = time.perf_counter() - began
-    found = labelled(beats, bundle.manifest)
-    behind = (record.samples_uv.size, int(beats.at.max(initial=0)))  # where the last sample is held: no record any more
-    found = found.outside([behind])
+    found = labelled(beats, bundle.manifest, length=record.samples_uv.size)
     table = ec57.beat_table(judged.reference, found, fs_hz=record.fs_hz, fibrillation=judged.fibrillation)
     return table, {
         "name": judged.name,
@@ -253,7 +257,7 @@ def _report(
         "skipped": skipped,
         "training_records": [row["name"] for row in rows if row["trained_on"]],
         "warnings": warnings,
-        "notes": [*warnings, ESCAPES],
+        "notes": [*warnings, *RULES],
         "provenance": {"ecg-edge": ecg_edge.__version__},
     }
 
@@ -269,7 +273,7 @@ def _warnings(m: Manifest, rows: list[Json]) -> list[str]:
     ]
     if not learnt:
         return lines
-    lines.insert(0, f"training set: the model has learnt from {len(learnt)} of these {_recordings(len(rows))}")
+    lines.insert(0, f"training set: the model has learnt from {len(learnt)} of the {_recordings(len(rows))}")
     found = m.metrics.get("cross_validation")
     if not (isinstance(found, dict) and found.keys() >= {"veb", "sveb", "macro_f1"}):
         return [*lines, "figures on patients that it has not learnt from, if there are any, are in its card.md"]

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 import ecg_edge
-from ecg_edge.bench.beats import Beats, classify_beats, require_beats
+from ecg_edge.bench.beats import classify_beats, require_beats
 from ecg_edge.bench.source import CITATIONS
 from ecg_edge.bundle import Bundle
 from ecg_edge.errors import EcgEdgeError, SignalError
-from ecg_edge.recipes.ec57 import Judged, known_states, label_of_class, read_judged, trained_on
+from ecg_edge.recipes.ec57 import Judged, known_states, labelled, read_judged, trained_on
 from ecg_edge.report import ec57
-from ecg_edge.report.metrics import ABSTAINED, Json, finite
+from ecg_edge.report.metrics import Json, finite
 from ecg_edge.signal.physionet import records_folder
 from ecg_edge.signal.prepare import Prepare
 from ecg_edge.signal.record import Record, read_record, resample_record
@@ -175,18 +175,12 @@ def _tables(bundle: Bundle, subject: Subject, record: Record) -> Tables:
     beats = classify_beats(
         bundle, record.samples_uv, known_states(record, Prepare.from_manifest(bundle.manifest.prepare))
     )
-    found = ec57.Labelled(beats.at, _labels(bundle, beats))
+    found = labelled(beats, bundle.manifest, length=record.samples_uv.size)
     whole, noisy = (
         ec57.beat_table(judged.reference, found, fs_hz=record.fs_hz, fibrillation=(*judged.fibrillation, *left_out))
         for left_out in ((), subject.quiet)
     )
     return whole, noisy
-
-
-def _labels(bundle: Bundle, beats: Beats) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    given = beats.verdict != ABSTAINED
-    of_class = label_of_class(bundle.manifest)
-    return np.where(given, of_class[np.where(given, beats.verdict, 0)], ec57.UNCLASSIFIED)
 
 
 def _figures(found: Sequence[Tables]) -> Json:

@@ -248,13 +248,13 @@ def test_figures_on_what_the_model_has_learnt_from_say_so(tmp_path: Path) -> Non
     report = judge(tmp_path, bundle=bundle)
     assert report["training_records"] == ["101"]
     text = ec57_text(report)
-    assert "training set: the model has learnt from 1 of these 2 recordings" in text
+    assert "training set: the model has learnt from 1 of the 2 recordings" in text
     assert "judged on patients not learnt from: VEB Se 90.00 %, +P 80.00 %; SVEB Se 70.00 %, +P 60.00 %" in text
     assert "101 *" in text
     assert "999 *" not in text
     assert judge(tmp_path, bundle=beat_bundle(training={}))["warnings"] == []
     (learnt, card) = judge(tmp_path, bundle=beat_bundle(training={"records": ["999"]}, metrics={}))["warnings"]
-    assert "learnt from 1 of these 2" in learnt
+    assert "learnt from 1 of the 2" in learnt
     assert "card.md" in card
 
 
