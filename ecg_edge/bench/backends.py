@@ -21,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecg_edge.bench.answers import Expected, expect, golden_scores
+from ecg_edge.bench.beat_source import Recording
+from ecg_edge.bench.beats import require_beats
 from ecg_edge.bench.machine import machine, versions
 from ecg_edge.bench.run import Steps
 from ecg_edge.bench.source import Progress, Source, check_one_lead
 from ecg_edge.bench.trial import Trial, processes_work, try_backend
 from ecg_edge.bundle import Bundle
-from ecg_edge.errors import EcgEdgeError
+from ecg_edge.errors import EcgEdgeError, SignalError
 from ecg_edge.files import json_text, replacing_file
 from ecg_edge.report.agreement import CLEAR_LSB, agreement, clear_flips
 from ecg_edge.report.html import backends_html
@@ -35,6 +37,8 @@ from ecg_edge.report.plots import save_backends
 from ecg_edge.runtime.backend import BACKENDS, Backend, open_backend
 from ecg_edge.runtime.choose import EXACT
 from ecg_edge.runtime.native import native_library
+from ecg_edge.signal.beatview import beat_views
+from ecg_edge.signal.prepare import Prepare
 
 NATIVE = "native"
 TURN = 10  # windows that a backend answers before the next one has its turn
@@ -47,8 +51,8 @@ class BackendsOrder:
     """What to compare."""
 
     bundle: Bundle
-    source: Callable[[Progress], Source]
-    seed: int | None  # of the windows, where they are synthetic
+    source: Callable[[Progress], Source | Recording]  # a recording for a model of beats
+    seed: int | None  # of the signal, where they are synthetic
     command: str  # for the provenance
 
 
@@ -78,7 +82,7 @@ def run_backends(order: BackendsOrder, steps: Steps) -> Json:
     check_one_lead(bundle.manifest)
     with steps.step("signal") as progress:
         source = order.source(progress)
-    expected = expect(source, bundle.manifest)
+    expected = _expected(source, bundle)
     with steps.step("int8 golden") as progress:
         golden = golden_scores(bundle, expected, progress)
     trials = _trials(order, expected, steps)
@@ -86,6 +90,21 @@ def run_backends(order: BackendsOrder, steps: Steps) -> Json:
         answered = ask_in_turns(_open(bundle.model, trials), expected.columns, len(bundle.manifest.classes), progress)
     rows = [_row(name, found, golden, trials[name], bundle) for name, found in answered.items()]
     return _report(order, source, rows, {name: t.problem for name, t in trials.items() if t.problem})
+
+
+def _expected(source: Source | Recording, bundle: Bundle) -> Expected:
+    """What the backends are asked: windows, or the views of a recording's beats.
+
+    Raises:
+        SignalError: a recording without beats.
+    """
+    if isinstance(source, Source):
+        return expect(source, bundle.manifest)
+    require_beats(bundle)
+    views = beat_views(source.samples_uv, Prepare.from_manifest(bundle.manifest.prepare), source.states)
+    if not views:
+        raise SignalError(f"{source.text}: no beats to ask the backends about")
+    return Expected(np.stack([view.tensor for view in views]), np.array([view.state for view in views], np.uint8))
 
 
 def write_backends(report: Json, out: Path) -> str:
@@ -186,7 +205,7 @@ def _row(name: str, found: Answered, golden: NDArray[np.int8], trial: Trial, bun
     }
 
 
-def _report(order: BackendsOrder, source: Source, rows: list[Json], missing: dict[str, str]) -> Json:
+def _report(order: BackendsOrder, source: Source | Recording, rows: list[Json], missing: dict[str, str]) -> Json:
     m = order.bundle.manifest
     native = next((row["latency_us"]["p50"] for row in rows if row["name"] == NATIVE), None)
     for row in rows:
@@ -238,8 +257,9 @@ def _verdict(rows: list[Json]) -> Json:
     }
 
 
-def _provenance(order: BackendsOrder, source: Source) -> Json:
-    signal = np.ascontiguousarray(source.signal_uv, dtype="<i2")
+def _provenance(order: BackendsOrder, source: Source | Recording) -> Json:
+    samples_uv = source.signal_uv if isinstance(source, Source) else source.samples_uv
+    signal = np.ascontiguousarray(samples_uv, dtype="<i2")
     told: dict[str, Any] = {
         "command": order.command,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -122,14 +122,15 @@ def bench(
         count = WINDOWS if synthetic is None else synthetic
         return source.synthetic_source(m, count, seed=seed, snr_db=snr_db, progress=progress)
 
-    if m.takes == "beats":
-        if backends or host_engine or npz is not None:
-            option = "--backends" if backends else "--host-engine" if host_engine else "--npz"
-            raise EcgEdgeError(f"bench: {m.name} takes beats, and {option} is for a model of windows")
-        make_beats = _recordings(m, synthetic, seed, snr_db, record, lead, raw_uv)
+    make_beats = _recordings(m, synthetic, seed, snr_db, record, lead, raw_uv)
+    if m.takes == "beats" and (host_engine or npz is not None):
+        option = "--host-engine" if host_engine else "--npz"
+        raise EcgEdgeError(f"bench: {m.name} takes beats, and {option} is for a model of windows")
+    if backends:
+        asked = make_beats if m.takes == "beats" else make
+        report, text, wrote = _ask_backends(opened, asked, seed if record is None and npz is None else None, out)
+    elif m.takes == "beats":
         report, text, wrote = _ask_for_beats(opened, DEVICE if device is None else device, make_beats, out)
-    elif backends:
-        report, text, wrote = _ask_backends(opened, make, seed if record is None and npz is None else None, out)
     else:
         report, text, wrote = _ask_board(opened, DEVICE if device is None else device, make, host_engine, out)
     if json:
@@ -188,7 +189,9 @@ def _ask_for_beats(bundle: Bundle, url: str, make: MakeRecording, out: Path | No
     return report, beats_text(report), "report.json and report.html"
 
 
-def _ask_backends(bundle: Bundle, make: MakeSource, seed: int | None, out: Path | None) -> tuple[Json, str, str]:
+def _ask_backends(
+    bundle: Bundle, make: MakeSource | MakeRecording, seed: int | None, out: Path | None
+) -> tuple[Json, str, str]:
     """The report, its text, and which files were written."""
     from ecg_edge.bench.backends import BackendsOrder, run_backends, write_backends
     from ecg_edge.cli.progress import Steps

@@ -140,7 +140,6 @@ def test_synthetic_people_are_asked_about_where_no_record_is_given() -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--backends"], "aami takes beats, and --backends is for a model of windows"),
         (["--host-engine"], "aami takes beats, and --host-engine is for"),
         (["--npz", "x.npz"], "aami takes beats, and --npz is for"),
         (["--synthetic", "0"], "0 synthetic people are too few"),

@@ -182,3 +182,13 @@ def test_backends_ask_no_board(words: tuple[str, ...]) -> None:
     done = bench("ecg5", "--backends", *words)
     assert done.exit_code == 2
     assert "--backends asks no board" in done.stderr
+
+
+def test_a_model_of_beats_is_asked_about_the_beats_of_a_recording() -> None:
+    result = bench("aami", "--backends", "--synthetic", 3, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["source"]["windows"] > 20
+    exact = [row for row in report["backends"] if row["exact"]]
+    assert {"native", "numpy"} <= {row["name"] for row in exact}
+    assert all(row["agreement"]["identical"] == report["source"]["windows"] for row in exact)
