@@ -100,9 +100,12 @@ def _measured(found: Mapping[str, Any] | None) -> list[str]:
         "",
         "Synthetic patients, made of the beats of those who were held out; `sick` has more atrial than sinus beats:",
         "",
-        "| kind | S: Se, +P | V: Se, +P |",
+        "| kind | S: Se, FPR | V: Se, FPR |",
         "|---|---|---|",
-        *[f"| {kind} | {_pair(row['sveb'])} | {_pair(row['veb'])} |" for kind, row in found["synthetic"].items()],
+        *[
+            f"| {kind} | {_pair(row['sveb'], 'fpr')} | {_pair(row['veb'], 'fpr')} |"
+            for kind, row in found["synthetic"].items()
+        ],
         "",
     ]
 
@@ -111,8 +114,8 @@ def _with_span(found: Mapping[str, Any], kind: str, figure: str) -> str:
     return f"{percent(found[kind]['gross'][figure])} ({span(found[kind]['ci95'][figure])})"
 
 
-def _pair(figures: Mapping[str, Any]) -> str:
-    return f"{percent(figures['se'], 1)}, {percent(figures['ppv'], 1)}"
+def _pair(figures: Mapping[str, Any], second: str = "ppv") -> str:
+    return f"{percent(figures['se'], 1)}, {percent(figures[second], 1)}"
 
 
 def _listed(value: Any) -> str:
