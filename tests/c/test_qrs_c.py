@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from toolchain import SOURCES
 
-from ecg_edge.signal.qrs import DELAY, FS_HZ, find_beats
+from ecg_edge.signal.qrs import DELAY, FS_HZ, Detection, QrsStream
 from ecg_edge.signal.record import read_record
 
 RAM_BYTES = 1500
@@ -24,9 +24,9 @@ HARNESS = """
 #include <stddef.h>
 #include "ecg_qrs.h"
 size_t qrs_bytes(void);
-size_t qrs_beats(const int16_t *samples_uv, size_t n, uint32_t *beats);
+size_t qrs_beats(const int16_t *samples_uv, size_t n, int32_t *beats);
 size_t qrs_bytes(void) { return sizeof(ecg_qrs_t); }
-size_t qrs_beats(const int16_t *samples_uv, size_t n, uint32_t *beats)
+size_t qrs_beats(const int16_t *samples_uv, size_t n, int32_t *beats)
 {
     static ecg_qrs_t state;
     size_t count = 0u;
@@ -34,7 +34,8 @@ size_t qrs_beats(const int16_t *samples_uv, size_t n, uint32_t *beats)
     for (size_t i = 0; i < n; i++) {
         uint32_t ago;
         if (ecg_qrs_push(&state, samples_uv[i], &ago)) {
-            beats[count++] = (uint32_t)i - ago;
+            beats[2u * count] = (int32_t)((uint32_t)i - ago);
+            beats[2u * count++ + 1u] = (int32_t)i;
         }
     }
     return count;
@@ -52,12 +53,17 @@ def library(build_library: Callable[..., ctypes.CDLL], tmp_path_factory: pytest.
     return built
 
 
-def beats_in_c(library: ctypes.CDLL, samples_uv: NDArray[np.int16]) -> list[int]:
-    """Beats of a stream that is held at its end."""
+def beats_in_c(library: ctypes.CDLL, samples_uv: NDArray[np.int16]) -> list[Detection]:
+    """Beats of a stream that is held at its end, and by which sample each was known."""
     held = np.concatenate((samples_uv, np.repeat(samples_uv[-1:], DELAY + MOST_WAITING)))
-    beats = np.zeros(len(held), np.uint32)
+    beats = np.zeros((len(held), 2), np.int32)
     count = library.qrs_beats(held.ctypes.data, len(held), beats.ctypes.data)
-    return [int(beat) for beat in beats[:count]]
+    return [Detection(at, known) for at, known in beats[:count].tolist()]
+
+
+def beats_in_python(samples_uv: NDArray[np.int16]) -> list[Detection]:
+    stream = QrsStream()
+    return [*stream.push(samples_uv), *stream.end()]
 
 
 def drawn(seed: int, n: int) -> NDArray[np.int16]:
@@ -75,7 +81,7 @@ def drawn(seed: int, n: int) -> NDArray[np.int16]:
 def test_any_signal_gives_the_same_beats(library: ctypes.CDLL, seed: int, n: int) -> None:
     signal = drawn(seed, n)
     held = np.concatenate((signal, np.repeat(signal[-1:], MOST_WAITING)))
-    assert beats_in_c(library, signal) == find_beats(held).tolist()
+    assert beats_in_c(library, signal) == beats_in_python(held)
 
 
 def test_the_state_is_small(library: ctypes.CDLL) -> None:
@@ -91,4 +97,4 @@ def test_real_records_give_the_same_beats(library: ctypes.CDLL) -> None:
         signal = read_record(folder / name, fs_hz=FS_HZ).samples_uv
         found = beats_in_c(library, signal)
         assert len(found) > 1500
-        assert found == find_beats(signal).tolist(), name
+        assert found == beats_in_python(signal), name
