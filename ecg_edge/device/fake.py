@@ -17,6 +17,7 @@ from ecg_edge.device.frame import Frame, FrameReader, FrameType, SampleFlag, enc
 from ecg_edge.device.messages import (
     ABSTAIN,
     NO_INDEX,
+    Beat,
     Credit,
     ErrorCode,
     ErrorReport,
@@ -40,6 +41,9 @@ _FIXED_LENGTHS = {FrameType.START: 12, FrameType.END: 4, FrameType.POLL: 4, Fram
 
 # (window + 2 * delay, leads) int16: the window and what its columns depend on -> (classes,) int8
 Scores = Callable[[NDArray[np.int16]], NDArray[np.int8]]
+# (n,) int16 since START, and whether that is all -> (R peak, scores) of each beat that is due by then; more samples
+# only add to it
+Finder = Callable[[NDArray[np.int16], bool], list[tuple[int, NDArray[np.int8]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class FakeModel:
     hello: Hello
     scores: Scores
     flat_uv: int = 2
+    finder: Finder | None = None  # of a model that takes beats; its `scores` are not asked
 
 
 def fake_hello(*, window: int = 16, hop: int = 4, delay: int = 5, flat_samples: int = 8, **changes: object) -> Hello:
@@ -93,6 +98,27 @@ def mixing_scores(classes: int) -> Scores:
     return scores
 
 
+def mixing_beats(classes: int, *, apart: int = 50, late: int = 60) -> Finder:
+    """A deterministic finder: a beat is a sample of 1 mV or more, its scores depend on every sample since START.
+
+    Args:
+        classes: scores of a beat.
+        apart: samples from one beat to the next, at least.
+        late: samples behind a beat when it falls due.
+    """
+
+    def find(samples: NDArray[np.int16], ended: bool) -> list[tuple[int, NDArray[np.int8]]]:
+        found: list[tuple[int, NDArray[np.int8]]] = []
+        sums = np.cumsum(samples.astype(np.int64) * (np.arange(len(samples)) % 97 + 1))
+        for at in np.flatnonzero(samples >= 1000).tolist():
+            if (not found or at - found[-1][0] >= apart) and (ended or at + late < len(samples)):
+                scores = [(sums[at] * (k + 3) + len(found)) % 251 - 125 for k in range(classes)]
+                found.append((at, np.array(scores, np.int8)))
+        return found
+
+    return find
+
+
 class _Run:
     """What happened since START. Sample indices are relative to first_index."""
 
@@ -118,8 +144,24 @@ class _Run:
         self.samples = np.concatenate((self.samples, columns))
         self.flags = np.concatenate((self.flags, marks))
 
-    def due(self) -> list[Result]:
-        """Results that fell due since the last call."""
+    def due(self) -> list[Result] | list[Beat]:
+        """Answers that fell due since the last call."""
+        return self._results_due() if self.model.finder is None else self._beats_due(self.model.finder)
+
+    def _beats_due(self, finder: Finder) -> list[Beat]:
+        found = finder(self.samples[:, 0], self.ended)
+        places = [0, *(at for at, _ in found)]
+        beats = []
+        for number, (at, scores) in enumerate(found[self.given :], self.given):
+            state = self._state(places[number], at)
+            verdict = int(scores.argmax()) if state == OK else ABSTAIN
+            rr = min(at - places[number], 65535) if number else 0
+            index = wire_index(self.start.first_index + at)
+            beats.append(Beat(self.start.model, verdict, state, number, index, rr, 10, 20, scores))
+        self.given = len(found)
+        return beats
+
+    def _results_due(self) -> list[Result]:
         hello = self.model.hello
         results: list[Result] = []
         if self.start.mode == Mode.WINDOW and not self.ended:
@@ -179,6 +221,8 @@ class FakeDevice:
         self.stats = Stats()
         self._run: _Run | None = None
         self._kept: deque[Result] = deque(maxlen=KEPT_RESULTS)
+        self._kept_beats: deque[Beat] = deque(maxlen=KEPT_RESULTS)
+        self._gives_beats = False  # the model of the last START
 
     def reset(self) -> bytes:
         """Lose everything and draw another nonce; gives what the board says then."""
@@ -218,7 +262,8 @@ class FakeDevice:
         credit = 0 if run.ended else run.model.hello.credit_samples
         if run.start.mode == Mode.WINDOW:
             credit = min(credit, run.model.hello.window - len(run.samples))
-        return self._send(FrameType.CREDIT, Credit(run.expected, credit).pack())
+        beats = run.given % 65536 if self._gives_beats else 0
+        return self._send(FrameType.CREDIT, Credit(run.expected, credit, beats).pack())
 
     def _answer(self, frame: Frame) -> bytes:
         """PROTOCOL.md, What a board answers, in order."""
@@ -251,7 +296,12 @@ class FakeDevice:
             return self._error(ErrorCode.BAD_MODEL, frame, len(self.models))
         if start.mode not in (Mode.WINDOW, Mode.STREAM) or (start.mode == Mode.WINDOW and start.skip):
             return self._error(ErrorCode.BAD_MODE, frame, start.mode)
+        gives_beats = self.models[start.model].finder is not None
+        if gives_beats and (start.mode != Mode.STREAM or start.skip):
+            return self._error(ErrorCode.BAD_MODE, frame, start.mode)
+        self._gives_beats = gives_beats
         self._run = _Run(self.models[start.model], start)
+        self._kept_beats.clear()
         first = start.first_index
         forgotten = (result for result in self._kept if near_index(result.last_index, first) < first)
         self._kept = deque(forgotten, KEPT_RESULTS)
@@ -287,11 +337,20 @@ class FakeDevice:
 
     def _give(self, run: _Run) -> bytes:
         out = b""
-        for result in run.due():
-            self._kept.append(result)
+        for answer in run.due():
+            self._keep(answer)
             self.stats = replace(self.stats, results=self.stats.results + 1)
-            out += self._send(FrameType.RESULT, result.pack())
+            out += self._say(answer)
         return out
+
+    def _keep(self, answer: Result | Beat) -> None:
+        if isinstance(answer, Beat):
+            self._kept_beats.append(answer)
+        else:
+            self._kept.append(answer)
+
+    def _say(self, answer: Result | Beat) -> bytes:
+        return self._send(FrameType.BEAT if isinstance(answer, Beat) else FrameType.RESULT, answer.pack())
 
     def _on_end(self, frame: Frame) -> bytes:
         run = self._run
@@ -307,8 +366,9 @@ class FakeDevice:
             return self._error(ErrorCode.INCOMPLETE, frame, run.expected)
         if run.ended:
             first = run.start.first_index
-            again = [result for result in self._kept if near_index(result.last_index, first) >= first]
-            return b"".join(self._send(FrameType.RESULT, result.pack()) for result in again) + self._credit()
+            of_stream = (result for result in self._kept if near_index(result.last_index, first) >= first)
+            again = self._kept_beats if self._gives_beats else of_stream
+            return b"".join(map(self._say, again)) + self._credit()
         run.ended = True
         return self._give(run) + self._credit()
 
@@ -316,10 +376,12 @@ class FakeDevice:
         wanted = Index.unpack(frame.payload).index
         if wanted == NO_INDEX:
             return self._credit()
-        for result in self._kept:
-            if result.last_index == wanted:
-                return self._send(FrameType.RESULT, result.pack()) + self._credit()
-        return self._error(ErrorCode.NO_RESULT, frame, wanted) + self._credit()
+        if self._gives_beats:
+            found: list[Result | Beat] = [beat for beat in self._kept_beats if beat.number == wanted]
+        else:
+            found = [result for result in self._kept if result.last_index == wanted]
+        told = self._say(found[0]) if found else self._error(ErrorCode.NO_RESULT, frame, wanted)
+        return told + self._credit()
 
     def _on_selftest(self, _: Frame) -> bytes:
         self._run = None
