@@ -49,8 +49,8 @@ def _head(found: Anatomy) -> str:
     rows = [
         ("bundle", f"{found.name} {found.version}, {found.folder}"),
         ("sha256", found.sha256),
-        ("input", f"{found.window} samples x {found.leads} at {found.fs_hz} Hz, a window every {found.hop}"),
-        ("delay", f"{found.delay} samples ({delay_ms} ms)"),
+        ("input", _input(found)),
+        ("delay", f"{found.delay} samples ({delay_ms} ms)" + (" and two beats" if found.takes == "beats" else "")),
         ("classes", ", ".join(found.classes)),
         ("model.tflite", f"{int8}{floating}"),
         ("weights", f"{found.params:,} parameters, {found.macs:,} multiply-accumulates a window"),
@@ -60,6 +60,12 @@ def _head(found: Anatomy) -> str:
         arena = ", ".join(f"{name} {count:,}" for name, count in found.arena_bytes.items())
         rows.append(("TFLM arena", f"{arena} bytes"))
     return "\n".join(f"{name:<13} {text}" for name, text in rows)
+
+
+def _input(found: Anatomy) -> str:
+    if found.takes == "beats":
+        return f"views of beats, {found.window} x {found.channels}, of {found.leads} lead at {found.fs_hz} Hz"
+    return f"{found.window} samples x {found.leads} at {found.fs_hz} Hz, a window every {found.hop}"
 
 
 def _layers(found: Anatomy) -> str:

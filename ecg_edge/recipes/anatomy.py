@@ -39,6 +39,8 @@ class Anatomy:
     window: int
     hop: int
     leads: int
+    takes: str  # windows or beats
+    channels: int  # values in a column of the input: leads, or those of a view of a beat
     classes: tuple[str, ...]
     delay: int  # samples, of prepare
     tflite_bytes: int
@@ -88,6 +90,8 @@ def dissect(bundle: Bundle) -> Anatomy:
         window=manifest.window,
         hop=manifest.hop,
         leads=manifest.leads,
+        takes=manifest.takes,
+        channels=manifest.columns[1],
         classes=manifest.classes,
         delay=Prepare.from_manifest(manifest.prepare).delay,
         tflite_bytes=bundle.path(MODEL).stat().st_size,

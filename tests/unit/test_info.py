@@ -62,3 +62,9 @@ def test_no_bundle_of_that_name_is_one_line() -> None:
     result = CliRunner().invoke(make_app(), ["info", "nothing"])
     assert result.exit_code == 2
     assert result.stderr.startswith("ecg-edge: no bundle nothing; shipped: ")
+
+
+def test_a_model_of_beats_is_told_as_one() -> None:
+    result = CliRunner().invoke(make_app(), ["info", "aami"])
+    assert "views of beats, 70 x 14, of 1 lead at 250 Hz" in result.stdout
+    assert "and two beats" in result.stdout
