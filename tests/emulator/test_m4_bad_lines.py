@@ -135,10 +135,10 @@ def test_every_wrong_length_is_refused_and_harms_nothing(
 def test_answers_and_unknown_types_of_every_length_are_not_taken(
     line: Wire, window: NDArray[np.int16], scores: list[int]
 ) -> None:
-    for kind in (FrameType.RESULT, FrameType.CREDIT, FrameType.LOG, FrameType.ERROR):
+    for kind in (FrameType.RESULT, FrameType.CREDIT, FrameType.BEAT, FrameType.LOG, FrameType.ERROR):
         for size in SIZES:
             assert line.ask(kind, bytes(size)) == []
-    for unknown in (0, FrameType.BEAT, FrameType.PROFILE, 14, 255):
+    for unknown in (0, FrameType.PROFILE, 14, 255):
         for size in SIZES:
             assert report(line.ask(unknown, bytes(size))).code == ErrorCode.UNSUPPORTED
     assert_classifies(line, window, scores)
