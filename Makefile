@@ -25,7 +25,7 @@ PI_PACKAGES := qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 PI32_PACKAGES := qemu-user-static gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 TEST_PACKAGES := g++ $(ARM_PACKAGES) qemu-system-arm $(RISCV_PACKAGES) gcc-avr avr-libc arduino-core-avr libsimavr-dev libelf-dev chromium systemd
 
-.PHONY: help venv model demo check test pi-test pi32-test soak fuzz emu hil bench identity golden size lock clean
+.PHONY: help venv model beats demo check test pi-test pi32-test soak fuzz emu hil bench identity golden size lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,11 @@ model: .venv/.dev ## train the shipped ecg5 again, and write all that follows fr
 	$(BIN)/ecg-edge quantize build/run/ecg5 --out models/ecg5 --force $(ARENAS)
 	-$(BIN)/python tools/real_ecg.py models/ecg5 --card
 	$(BIN)/python tools/image.py
+	$(BIN)/python tools/golden.py
+
+beats: .venv/.dev ## train the shipped aami again, with its cross-validation (needs ../shared/data; ten minutes)
+	$(BIN)/ecg-edge train --beats $${ECG_EDGE_DATA:-../shared/data}/mitdb --cross-validate --seed 1 --out build/run/aami --force
+	$(BIN)/ecg-edge quantize build/run/aami --out models/aami --tried tools/aami_trials.txt --force
 	$(BIN)/python tools/golden.py
 
 identity: .venv/.dev ## hold an emulated Cortex-M4 to the golden models: WINDOWS, MIT-BIH records, all beats of DS1
