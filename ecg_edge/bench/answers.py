@@ -22,8 +22,8 @@ CHUNK = 64  # windows between two words of progress
 class Expected:
     """What the host says that a device must answer, from the same samples."""
 
-    columns: NDArray[np.int8]  # (n, length, 1): prepared, as the model takes them
-    states: NDArray[np.uint8]  # (n,) State of each window
+    columns: NDArray[np.int8]  # (n, length, 1): prepared, as the model takes them; or n views of beats
+    states: NDArray[np.uint8]  # (n,) State of each window or beat
 
 
 def expect(source: Source, manifest: Manifest) -> Expected:

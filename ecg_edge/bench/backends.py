@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ecg_edge.bench.answers import Expected, expect, golden_scores
 from ecg_edge.bench.beat_source import Recording
-from ecg_edge.bench.beats import require_beats
+from ecg_edge.bench.beats import expect_beats, require_beats
 from ecg_edge.bench.machine import machine, versions
 from ecg_edge.bench.run import Steps
 from ecg_edge.bench.source import Progress, Source, check_one_lead
@@ -104,7 +104,7 @@ def _expected(source: Source | Recording, bundle: Bundle) -> Expected:
     views = beat_views(source.samples_uv, Prepare.from_manifest(bundle.manifest.prepare), source.states)
     if not views:
         raise SignalError(f"{source.text}: no beats to ask the backends about")
-    return Expected(np.stack([view.tensor for view in views]), np.array([view.state for view in views], np.uint8))
+    return expect_beats(views)
 
 
 def write_backends(report: Json, out: Path) -> str:

@@ -10,15 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ecg_edge.bench.answers import verdicts
+from ecg_edge.bench.answers import Expected, golden_scores, verdicts
 from ecg_edge.bundle import Bundle
 from ecg_edge.errors import BundleError
-from ecg_edge.graph import interpret
-from ecg_edge.graph.tflite import read_graph
 from ecg_edge.signal.beatview import CHANNELS, COLUMNS, BeatView, beat_views
 from ecg_edge.signal.prepare import Prepare
-
-_BATCH = 256  # views that one call of the interpreter takes: it is fastest there
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +54,13 @@ def classify_beats(bundle: Bundle, samples_uv: NDArray[np.int16], states: NDArra
     """
     require_beats(bundle)
     views = beat_views(samples_uv, Prepare.from_manifest(bundle.manifest.prepare), states)
-    return score_views(bundle, views)
-
-
-def score_views(bundle: Bundle, views: list[BeatView]) -> Beats:
-    """What the int8 model says of n views."""
-    graph = read_graph(bundle.model, name=f"{bundle.manifest.name}/model.tflite")
-    tensors = np.array([view.tensor for view in views], np.int8).reshape(-1, COLUMNS, CHANNELS)
-    scores = np.empty((len(views), len(bundle.manifest.classes)), np.int8)
-    for start in range(0, len(views), _BATCH):
-        scores[start : start + _BATCH] = interpret.run(graph, tensors[start : start + _BATCH])
-    state = np.array([view.state for view in views], np.uint8)
+    expected = expect_beats(views)
+    scores = golden_scores(bundle, expected, lambda done, total: None)
     at, rr = (np.array([getattr(view, name) for view in views], np.int64) for name in ("at", "rr"))
-    return Beats(at, rr, state, scores, verdicts(scores, state))
+    return Beats(at, rr, expected.states, scores, verdicts(scores, expected.states))
+
+
+def expect_beats(views: list[BeatView]) -> Expected:
+    """What any engine is asked about n beats, and the states that a device must find."""
+    tensors = np.array([view.tensor for view in views], np.int8).reshape(-1, COLUMNS, CHANNELS)
+    return Expected(tensors, np.array([view.state for view in views], np.uint8))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ecg_edge.report.card import affine_text, plain_text
+from ecg_edge.report.card import affine_text, opening, plain_text, size_line
 from ecg_edge.report.ec57_text import span
 from ecg_edge.report.render import number, percent
 
@@ -24,22 +24,16 @@ def beat_card_text(manifest: Mapping[str, Any], model_bytes: int, delay: int) ->
         delay: of the preparation, samples.
     """
     m = manifest
-    arena = ", ".join(f"{number(v)} bytes ({k} kernels)" for k, v in m["arena_bytes"].items()) or "not measured"
     facts = {key: value for key, value in m["training"].items() if key != "tried"}
     lines = [
-        f"# {m['name']} {m['version']}",
-        "",
-        "**Research use; not a medical device.**",
-        "",
-        "## Intended use",
-        "",
+        *opening(m),
         f"Tells each heartbeat of one lead of ECG at {m['fs_hz']} Hz as {', '.join(m['classes'])}, the classes of AAMI"
         " EC57: N normal, S early from above the ventricles, V from the ventricles. Fusion beats and those that nobody"
         " can class are given one of the three. For research and for testing firmware; not for diagnosis.",
         "",
         "## The model",
         "",
-        f"- `model.tflite`: {number(model_bytes)} bytes, int8 in and out; TFLM arena {arena}",
+        size_line(m, model_bytes),
         f"- input: the view of a beat, {m['window']} columns of {m['channels']} (signal/beatview.py);"
         f" {affine_text(m['input'])}; output: {affine_text(m['output'])}",
         f"- a beat is judged when the next two are known; preparation has {delay} samples"

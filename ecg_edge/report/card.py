@@ -11,6 +11,18 @@ from typing import Any
 from ecg_edge.report.render import number, percent
 
 
+def opening(manifest: Mapping[str, Any]) -> list[str]:
+    """The first lines of any card, up to what the model is for."""
+    title = f"# {manifest['name']} {manifest['version']}"
+    return [title, "", "**Research use; not a medical device.**", "", "## Intended use", ""]
+
+
+def size_line(manifest: Mapping[str, Any], model_bytes: int) -> str:
+    """What the model takes, on a card."""
+    measured = ", ".join(f"{number(v)} bytes ({k} kernels)" for k, v in manifest["arena_bytes"].items())
+    return f"- `model.tflite`: {number(model_bytes)} bytes, int8 in and out; TFLM arena {measured or 'not measured'}"
+
+
 def card_text(manifest: Mapping[str, Any], model_bytes: int, delay: int) -> str:
     """Markdown.
 
@@ -21,21 +33,15 @@ def card_text(manifest: Mapping[str, Any], model_bytes: int, delay: int) -> str:
     """
     m = manifest
     seconds = m["window"] / m["fs_hz"]
-    arena = ", ".join(f"{number(v)} bytes ({k} kernels)" for k, v in m["arena_bytes"].items()) or "not measured"
     lines = [
-        f"# {m['name']} {m['version']}",
-        "",
-        "**Research use; not a medical device.**",
-        "",
-        "## Intended use",
-        "",
+        *opening(m),
         f"Tells {', '.join(m['classes'])} from {m['leads']} lead of ECG at {m['fs_hz']} Hz,"
         f" in windows of {m['window']} samples ({seconds:.2f} s), a new verdict every {m['hop']} samples."
         " For research and for testing firmware; not for diagnosis.",
         "",
         "## The model",
         "",
-        f"- `model.tflite`: {number(model_bytes)} bytes, int8 in and out; TFLM arena {arena}",
+        size_line(m, model_bytes),
         f"- input: {affine_text(m['input'])}; output: {affine_text(m['output'])}",
         f"- preparation: integers, {delay} samples ({1000 * delay / m['fs_hz']:.0f} ms) of delay; see the manifest",
         "",

@@ -133,6 +133,10 @@ class _Rhythm:
     count: int = 0
     before_lg: int = lg(_FIRST_INTERVAL)
 
+    @property
+    def mean_lg(self) -> int:
+        return lg(self.mean256 >> 8)
+
     def take(self, interval: int) -> None:
         self.recent.append(interval)
         self.count = min(self.count + 1, 256)
@@ -175,7 +179,7 @@ class _Patient:
         shape = _compare(parts, usual.level)
         gain = min(max(28 * 17 * 256 // shape.size, 64), 1024)
         rhythm = self.rhythm
-        mean = lg(rhythm.mean256 >> 8)
+        mean = rhythm.mean_lg
         features = (
             *(lg(r0) - mean, 0, lg(r_before) - mean, 0, lg(sum(rhythm.recent) >> 3) - mean),
             2 * ((sum(rhythm.jumps) >> 4) - 32),
@@ -303,9 +307,9 @@ class BeatStream:
         r_before = min(before - further, _LONGEST) if before is not None and further is not None else r0
         state = self._state(at - _BEFORE if before is None else before, step)
         parts = self._parts(at)
-        mean = lg(self._patient.rhythm.mean256 >> 8)
+        mean_lg = self._patient.rhythm.mean_lg  # before this beat changes it
         tensor = self._patient.see(parts, r_before, r0, counts=before is not None, good=state is State.OK)
-        self._pending.append(_Pending(number, BeatView(at, rr, state, tensor), mean))
+        self._pending.append(_Pending(number, BeatView(at, rr, state, tensor), mean_lg))
         self._seen += 1
         return True
 
