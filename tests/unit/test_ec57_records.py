@@ -278,6 +278,7 @@ def test_classes_go_by_their_names_not_by_their_order() -> None:
     assert recipe.label_of_class(manifest).tolist() == [2, 0, 1]
 
 
+@pytest.mark.slow
 def test_the_verb_prints_json_and_writes_report_and_plots(tmp_path: Path) -> None:
     write(tmp_path / "set", "a", rhythm="N")
     write(tmp_path / "set", "b", rhythm="N", fs_hz=360)
@@ -326,6 +327,7 @@ def mitdb() -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_shipped_model_on_two_records_of_mit_bih(tmp_path: Path, figure: Callable[[str], None]) -> None:
     """Source: MIT-BIH Arrhythmia Database (ODC-By 1.0). The model has learnt from both: this is no figure of merit."""
     bundle = Bundle.load("aami")

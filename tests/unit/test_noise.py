@@ -17,6 +17,7 @@ from ecg_edge.recipes.noise import noise_records, records_of, stress
 from ecg_edge.report.noise import COLUMNS, figure_of, lines_of, noise_text, records_text
 from ecg_edge.report.plots import save_noise
 
+pytestmark = pytest.mark.slow
 DATA = Path(os.environ.get("ECG_EDGE_DATA", "../shared/data"))
 RECORD = DATA / "mitdb" / "119"
 

@@ -104,6 +104,7 @@ def test_no_beat_is_known_later_than_the_page_says(seed: int) -> None:
     assert known == sorted(set(known))
 
 
+@pytest.mark.slow
 def test_the_beats_of_mit_bih_ds1_are_found(figure: Callable[[str], None]) -> None:
     """Source: MIT-BIH Arrhythmia Database (ODC-By 1.0)."""
     folder = Path(os.environ.get("ECG_EDGE_DATA", "../shared/data")) / "mitdb"

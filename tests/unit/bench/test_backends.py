@@ -184,6 +184,7 @@ def test_backends_ask_no_board(words: tuple[str, ...]) -> None:
     assert "--backends asks no board" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_of_beats_is_asked_about_the_beats_of_a_recording() -> None:
     result = bench("aami", "--backends", "--synthetic", 3, "--json")
     assert result.exit_code == 0, result.output
